@@ -1,0 +1,122 @@
+/// How a device ends or resets the machine, and how a blocking one learns that it must let go.
+///
+///     #include <portico/device/run_control.hpp>
+///     struct DebugExit {
+///       void write(std::uint32_t value, portico::RunControl& control) {
+///       control.exit(static_cast<int>(value)); }
+///     };
+///     // a backend that waits for input polls { input, token.fd() } and gives up when the second
+///     is readable
+///
+/// The first request wins and stays until the run that it ends has returned. Everything here is
+/// safe from any thread.
+#pragma once
+
+#include <poll.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
+
+#include <atomic>
+#include <cerrno>
+#include <cstdint>
+#include <system_error>
+
+#include <portico/base/fd.hpp>
+
+namespace portico {
+
+class RunControl;
+
+/// Tells whoever waits that the run is to end. Copyable; valid as long as its RunControl.
+class StopToken {
+ public:
+  /// A token that never stops anything: for tests and for backends outside a machine.
+  StopToken() = default;
+
+  /// Whether the run is to end.
+  [[nodiscard]] bool stopping() const noexcept;
+
+  /// A descriptor to poll for POLLIN beside the input; it stays readable once the run is to end. -1
+  /// (which poll ignores) for a token that never stops. Never read from it.
+  [[nodiscard]] int fd() const noexcept;
+
+ private:
+  friend class RunControl;
+
+  explicit StopToken(RunControl const& control) noexcept : control_{&control} {}
+
+  RunControl const* control_ = nullptr;
+};
+
+/// The machine's brake.
+class RunControl {
+ public:
+  /// What was asked for.
+  enum class Request : std::uint32_t { none, stop, exit, reset };
+
+  /// Throws std::system_error if the host has no descriptor left.
+  RunControl() : wake_{::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)} {
+    if (!wake_) throw std::system_error{errno, std::system_category(), "eventfd"};
+  }
+
+  RunControl(RunControl const&) = delete;
+  RunControl& operator=(RunControl const&) = delete;
+  ~RunControl() = default;
+
+  /// Ends the run with `GuestExit{code}`: the guest itself asked for it.
+  void exit(int code) noexcept { ask(Request::exit, code); }
+
+  /// Ends the run with `Reset`.
+  void reset() noexcept { ask(Request::reset, 0); }
+
+  /// Ends the run with `Requested`. A vCPU inside the guest notices at its next exit;
+  /// `Machine::stop` also gets it out.
+  void stop() noexcept { ask(Request::stop, 0); }
+
+  /// Whether something was asked for.
+  [[nodiscard]] bool stopping() const noexcept { return request() != Request::none; }
+
+  [[nodiscard]] Request request() const noexcept {
+    return static_cast<Request>(state_.load(std::memory_order_acquire) & 0xFFFF'FFFF);
+  }
+
+  /// The code given to `exit`.
+  [[nodiscard]] int code() const noexcept {
+    return static_cast<int>(
+        static_cast<std::uint32_t>(state_.load(std::memory_order_acquire) >> 32));
+  }
+
+  /// For a backend that blocks.
+  [[nodiscard]] StopToken token() const noexcept { return StopToken{*this}; }
+
+  /// A descriptor that is readable while a request stands.
+  [[nodiscard]] int fd() const noexcept { return wake_.get(); }
+
+  /// Takes the request back: for the machine, when the run that it ended has returned.
+  void clear() noexcept {
+    state_.store(0, std::memory_order_release);
+    std::uint64_t count = 0;
+    [[maybe_unused]] auto const drained = ::read(wake_.get(), &count, sizeof count);
+  }
+
+ private:
+  void ask(Request request, int code) noexcept {
+    std::uint64_t expected = 0;
+    std::uint64_t const wanted = (std::uint64_t{static_cast<std::uint32_t>(code)} << 32) |
+                                 static_cast<std::uint32_t>(request);
+    if (!state_.compare_exchange_strong(expected, wanted, std::memory_order_acq_rel)) return;
+    std::uint64_t const one = 1;
+    [[maybe_unused]] auto const written = ::write(wake_.get(), &one, sizeof one);
+  }
+
+  std::atomic<std::uint64_t> state_{0};
+  Fd wake_;
+};
+
+inline bool StopToken::stopping() const noexcept {
+  return control_ != nullptr && control_->stopping();
+}
+
+inline int StopToken::fd() const noexcept { return control_ != nullptr ? control_->fd() : -1; }
+
+}  // namespace portico
