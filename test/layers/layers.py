@@ -52,9 +52,9 @@ FORBIDDEN_WORDS = {
 
 LONGEST = 400
 
-# The only directives: no macro leaves a header, none is asked for.
-DIRECTIVES = re.compile(r"#\s*(include\b|pragma\s+once\b|if(def|ndef)?\s+(defined\s*\(?\s*)?__\w+|"
-                        r"(else|endif)\b)")
+# The only directives: no macro leaves a header, and none is asked but the compiler's own.
+DIRECTIVES = re.compile(r"#\s*(include|pragma\s+once|error|else|endif)\b|"
+                        r"#\s*(el)?if(n?def)?\b(\W|defined\b|__\w+|\d+)*$")
 
 
 def code_of(text):

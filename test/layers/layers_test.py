@@ -11,7 +11,8 @@ CLEAN = {
     "portico/base/bytes.hpp": "/// Bytes.\n#pragma once\n#include <cstdint>\n",
     "portico/base/contracts.hpp": "/// Contracts.\n#pragma once\n#include <gsl/span>\n",
     "portico/base/fd.hpp": "/// A descriptor.\n#pragma once\n#include <unistd.h>\n",
-    "portico/kvm/abi.hpp": "/// The kernel's.\n#pragma once\n#include <linux/kvm.h>\n",
+    "portico/kvm/abi.hpp": "/// The kernel's.\n#pragma once\n"
+        "#if !defined(__x86_64__) || __cplusplus < 202002\n#error \"no\"\n#endif\n#include <linux/kvm.h>\n",
     "portico/x86/cpu_state.hpp": "/// State.\n#pragma once\n",
     "portico/kvm/cpu_state.hpp":
         "/// State.\n#pragma once\n#include <portico/x86/cpu_state.hpp>\n",
@@ -51,6 +52,8 @@ FAULTY = [
     ("machine.hpp", HEAD + "using namespace std;\n", "using namespace"),
     ("machine.hpp", HEAD + "#define PORTICO 1\n", "no macros"),
     ("machine.hpp", HEAD + "#ifdef NDEBUG\n#endif\n", "no choices by macro"),
+    ("machine.hpp", HEAD + "#if PORTICO_FAST\n#endif\n", "no choices by macro"),
+    ("machine.hpp", HEAD + "#undef min\n", "no macros"),
     ("machine.hpp", HEAD + "\n" * 399, "lines long"),
     ("machine.hpp", "/// No guard.\n", "#pragma once"),
     ("machine.hpp", "#pragma once\n", "no head"),

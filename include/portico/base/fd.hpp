@@ -1,9 +1,11 @@
 /// An owned file descriptor.
 ///
+///     #include <fcntl.h>
 ///     #include <portico/base/fd.hpp>
 ///     portico::Fd file{::open("disk.img", O_RDWR | O_CLOEXEC)};
 ///     if (!file) throw std::system_error{errno, std::system_category(), "open disk.img"};
-///     ::pread(file.get(), buffer, size, 0);      // closed when `file` goes
+///     char first = 0;
+///     ::pread(file.get(), &first, 1, 0);      // closed when `file` goes
 ///
 /// POSIX and no more: memory, KVM and the devices' backends share it.
 #pragma once

@@ -1,9 +1,12 @@
 /// The words of an access: which space, which way, and who took it.
 ///
 ///     #include <portico/device/access.hpp>
-///     portico::Claim const claim = board.access<portico::Space::port, portico::Direction::write>(
-///         0xE9, 1, 1, &byte, context);
-///     if (!claim.taken()) ++unclaimed;
+///     bool print(auto& board, auto& context, std::byte byte) {
+///       portico::Claim const claim =
+///           board.template access<portico::Space::port, portico::Direction::write>(
+///               0xE9, 1, 1, &byte, context);
+///       return claim.taken();
+///     }
 #pragma once
 
 #include <cstddef>

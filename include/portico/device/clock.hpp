@@ -2,9 +2,11 @@
 ///
 ///     #include <portico/device/clock.hpp>
 ///     struct Blinker {
-///       void write(std::uint8_t, portico::Clock& clock) { clock.arm(clock.now() + 1'000'000); } //
-///       in a millisecond void deadline() { lit = !lit; }      // runs where the machine services
-///       deadlines, not on the vCPU's thread bool lit = false;
+///       void write(std::uint8_t, portico::Clock& clock) {
+///         clock.arm(clock.now() + 1'000'000);     // in a millisecond
+///       }
+///       void deadline() { lit = !lit; }           // where the machine services deadlines,
+///       bool lit = false;                         // not on the vCPU's thread
 ///     };
 ///
 /// Nanoseconds of the host's monotonic clock, or of a test's own. No device asks the host for the

@@ -1,6 +1,6 @@
 /// A device's interrupt line.
 ///
-///     #include <portico/device/irq_line.hpp>
+///     #include <portico/portico.hpp>
 ///     struct Doorbell {
 ///       void write(std::uint8_t, portico::IrqLine& line) { line.pulse(); }   // asks for its line
 ///     };

@@ -3,11 +3,12 @@
 ///     #include <portico/device/run_control.hpp>
 ///     struct DebugExit {
 ///       void write(std::uint32_t value, portico::RunControl& control) {
-///       control.exit(static_cast<int>(value)); }
+///         control.exit(static_cast<int>(value));
+///       }
 ///     };
-///     // a backend that waits for input polls { input, token.fd() } and gives up when the second
-///     is readable
 ///
+/// A backend that waits for input polls the input and `token().fd()`, and gives up when the second
+/// is readable.
 /// The first request wins and stays until the run that it ends has returned. Everything here is
 /// safe from any thread.
 #pragma once

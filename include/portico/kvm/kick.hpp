@@ -8,8 +8,7 @@
 ///                            std::atomic<bool> const& stopping) {
 ///       portico::kvm::KickTarget target{kick, vcpu.page()};
 ///       while (!stopping) {
-///         if (vcpu.run() == EINTR) vcpu.immediate_exit(false);  // first this, then look at
-///         `stopping`
+///         if (vcpu.run() == EINTR) vcpu.immediate_exit(false);  // first this, then `stopping`
 ///       }
 ///     }
 ///

@@ -3,10 +3,11 @@
 ///     #include <portico/kvm/system.hpp>
 ///
 ///     int main() {
-///       portico::kvm::System system;  // throws: "open /dev/kvm (is a KVM module loaded?): No such
-///       file or directory" portico::kvm::Vm vm = system.create_vm(); portico::kvm::Vcpu vcpu =
-///       vm.create_vcpu(0); vcpu.set_cpuid(system.supported_cpuid()); return
-///       system.check_extension(KVM_CAP_IRQFD) > 0 ? 0 : 1;
+///       portico::kvm::System system;      // throws where there is no KVM
+///       portico::kvm::Vm vm = system.create_vm();
+///       portico::kvm::Vcpu vcpu = vm.create_vcpu(0);
+///       vcpu.set_cpuid(system.supported_cpuid());
+///       return system.check_extension(KVM_CAP_IRQFD) > 0 ? 0 : 1;
 ///     }
 ///
 /// Limits: one System serves any number of VMs and threads, and none of them needs it after

@@ -2,11 +2,11 @@
 ///
 ///     #include <portico/memory/guest_memory.hpp>
 ///     portico::GuestMemory ram{8 * portico::MiB};
-///     ram.write(0x1000, std::uint32_t{42});
-///     if (auto const buffer = ram.span(address, length)) {   // both come from the guest
-///       consume(*buffer);                                    // every byte of it lies in RAM
-///     } else {
-///       report_bad_address();
+///     bool clear(std::uint64_t address, std::uint64_t length) {   // both come from the guest
+///       auto const buffer = ram.span(address, length);
+///       if (!buffer) return false;
+///       for (std::byte& byte : *buffer) byte = std::byte{0};      // each of them lies in RAM
+///       return true;
 ///     }
 ///
 /// RAM is a short list of regions over one anonymous mapping. Every address and length is checked
