@@ -1,0 +1,46 @@
+/// What handlers may ask for, gathered: the last argument of every access.
+///
+///     #include <portico/device/context.hpp>
+///     portico::GuestMemory memory{1 * portico::MiB};
+///     portico::RunControl control;
+///     portico::Context context{memory, control};       // in a test: just what the devices under
+///     test ask for board.out(0x20, std::uint32_t{7}, context);
+///
+/// A machine brings its own. What a context lacks is a compile error that names it.
+#pragma once
+
+#include <cstddef>
+#include <type_traits>
+
+#include <portico/device/rules.hpp>
+
+namespace portico {
+
+namespace detail {
+
+template <class Service>
+struct Reference {
+  Service& to;
+};
+
+}  // namespace detail
+
+/// References to services; the caller keeps them alive.
+template <class... Services>
+class Context : detail::Reference<Services>... {
+ public:
+  explicit Context(Services&... services) noexcept : detail::Reference<Services>{services}... {}
+
+  /// The service of type `Wanted` for entry `Entry` of the map.
+  template <class Wanted, std::size_t Entry>
+  [[nodiscard]] Wanted& service() noexcept {
+    if constexpr ((std::is_same_v<Wanted, std::remove_const_t<Services>> || ...))
+      return detail::Reference<Wanted>::to;
+    else
+      return *static_cast<Wanted*>(rules::context_lacks<Wanted>{});
+  }
+};
+template <class... Services>
+Context(Services&...) -> Context<Services...>;
+
+}  // namespace portico

@@ -1,0 +1,330 @@
+/// A machine's devices as a type: checked by the compiler, dispatched without a table.
+///
+///     #include <portico/device/device_map.hpp>
+///     struct Serial {
+///       void write(std::uint8_t byte) { std::putchar(byte); }
+///       std::uint8_t read() { return static_cast<std::uint8_t>(std::getchar()); }
+///     };
+///     using Board = portico::DeviceMap<portico::Port<0xE9, Serial, portico::Named<"console">>>;
+///     Board board{Serial{}};                      // one argument per entry: a device, or a
+///     callable that returns one portico::Context<> context; board.out(0xE9, std::uint8_t{'x'},
+///     context); board.get<"console">();
+///
+/// An access belongs to the entry that holds its first byte, and there to the register with exactly
+/// its offset and width. Nothing is split. An unclaimed read gives all ones, an unclaimed write is
+/// dropped. Limits: 256 entries are tested.
+#pragma once
+
+#include <array>
+#include <cstddef>
+#include <cstdint>
+#include <cstring>
+#include <string_view>
+#include <type_traits>
+#include <utility>
+
+#include <portico/base/bytes.hpp>
+#include <portico/base/contracts.hpp>
+#include <portico/device/access.hpp>
+#include <portico/device/context.hpp>
+#include <portico/device/dispatch.hpp>
+#include <portico/device/entries.hpp>
+#include <portico/device/map_checks.hpp>
+#include <portico/device/route.hpp>
+
+namespace portico {
+
+namespace detail {
+
+/// An argument that makes the device by being called; its result is elided in place.
+template <class Held, class Argument>
+concept Makes =
+    !std::is_same_v<Held, std::remove_cvref_t<Argument>> && std::is_invocable_r_v<Held, Argument>;
+
+template <std::size_t Index, class Held>
+struct Slot {
+  Held held{};
+  constexpr Slot() = default;
+
+  template <class Argument>
+  constexpr Slot(std::in_place_t, Argument&& argument) : held(std::forward<Argument>(argument)) {}
+
+  template <class Argument>
+    requires Makes<Held, Argument>
+  constexpr Slot(std::in_place_t, Argument&& argument) : held(std::forward<Argument>(argument)()) {}
+};
+
+template <class Indices, class... Entries>
+class Slots;
+
+template <std::size_t... Index, class... Entries>
+class Slots<std::index_sequence<Index...>, Entries...>
+    : Slot<Index, typename EntryTraits<Entries>::Held>... {
+ public:
+  constexpr Slots() = default;
+
+  template <class... Arguments>
+  constexpr explicit Slots(std::in_place_t, Arguments&&... arguments)
+      : Slot<Index, typename EntryTraits<Entries>::Held>(std::in_place,
+                                                         std::forward<Arguments>(arguments))... {}
+
+  /// What entry `Wanted` holds: the device, or the lock with the device in it.
+  template <std::size_t Wanted>
+  [[nodiscard, gnu::always_inline]] constexpr auto& held() noexcept {
+    return static_cast<Slot<Wanted, typename EntryTraits<TypeAt<Wanted, Entries...>>::Held>&>(*this)
+        .held;
+  }
+};
+
+/// The one entry whose device is `Device`.
+template <class Device, class... Entries>
+consteval std::size_t index_of_device() {
+  constexpr std::size_t count =
+      (std::size_t{std::is_same_v<typename EntryTraits<Entries>::Device, Device>} + ... + 0);
+  if constexpr (count == 0) {
+    [[maybe_unused]] rules::no_entry_has_this_device<Device> const error{};
+  } else if constexpr (count > 1) {
+    [[maybe_unused]] rules::several_entries_have_this_device<Device> const error{};
+  }
+  std::size_t index = 0;
+  (void)((std::is_same_v<typename EntryTraits<Entries>::Device, Device> ? true
+                                                                        : (++index, false)) ||
+         ...);
+  return index;
+}
+
+template <FixedText Name, class... Entries>
+consteval std::size_t index_of_name() {
+  if constexpr (!((EntryTraits<Entries>::options.name == Name.view()) || ...)) {
+    [[maybe_unused]] rules::no_entry_has_this_name<Text<Name>> const error{};
+  }
+  std::size_t index = 0;
+  (void)((EntryTraits<Entries>::options.name == Name.view() ? true : (++index, false)) || ...);
+  return index;
+}
+
+}  // namespace detail
+
+/// What a map tells about one of its entries: for printers.
+struct EntryInfo {
+  std::string_view name;          ///< Named<...>, or the device's type
+  std::string_view device;        ///< the device's type
+  std::uint32_t first_range = 0;  ///< index into DeviceMap::ranges
+  std::uint32_t range_count = 0;
+  bool has_irq = false;
+  std::uint32_t irq = 0;
+  bool level = false;
+  bool shared = false;
+};
+
+/// What a map tells about one register: for traces and printers.
+struct RegisterInfo {
+  std::string_view name;     ///< the handler's name
+  std::uint64_t offset = 0;  ///< from the range's base, the stride counted in
+  std::uint64_t size = 0;
+  std::uint32_t width = 0;  ///< bytes; 0: any
+  bool reads = false;
+  bool writes = false;
+};
+
+/// Owns one device for each entry, and turns an access into a call.
+template <class... Entries>
+  requires(detail::map_is_sound<Entries...>())
+class DeviceMap : detail::Slots<std::index_sequence_for<Entries...>, Entries...> {
+  using Slots = detail::Slots<std::index_sequence_for<Entries...>, Entries...>;
+  using Found = detail::MapRanges<Entries...>;
+  template <std::size_t Index>
+  using Traits = detail::EntryTraits<detail::TypeAt<Index, Entries...>>;
+
+ public:
+  /// Number of entries.
+  static constexpr std::size_t size = sizeof...(Entries);
+
+  /// All ranges, in the order of the entries.
+  static constexpr auto& ranges = Found::all;
+
+  /// One record for each entry.
+  static constexpr std::array<EntryInfo, size> entries = [] {
+    std::array<EntryInfo, size> infos{EntryInfo{
+        detail::EntryTraits<Entries>::name,
+        type_name<typename detail::EntryTraits<Entries>::Device>(), 0,
+        static_cast<std::uint32_t>(detail::EntryTraits<Entries>::range_count),
+        detail::EntryTraits<Entries>::options.has_irq, detail::EntryTraits<Entries>::options.irq,
+        detail::EntryTraits<Entries>::options.level,
+        detail::EntryTraits<Entries>::options.shared}...};
+    std::uint32_t next = 0;
+    for (EntryInfo& info : infos) {
+      info.first_range = next;
+      next += info.range_count;
+    }
+    return infos;
+  }();
+
+  /// Whether several threads may call every device of the map.
+  static constexpr bool safe_for_threads =
+      (detail::safe_for_threads<typename detail::EntryTraits<Entries>::Held>() && ...);
+
+  /// Whether any entry has an interrupt line.
+  static constexpr bool has_irq = (detail::EntryTraits<Entries>::options.has_irq || ...);
+
+  /// Whether any device has a `deadline()` to be called.
+  static constexpr bool has_deadlines =
+      (detail::HasDeadline<typename detail::EntryTraits<Entries>::Device> || ...);
+
+  /// The lowest MMIO address that is claimed, or the end of the space: RAM has room below it.
+  static constexpr std::uint64_t lowest_address = [] {
+    std::uint64_t lowest = last_address(Space::mmio) + 1;
+    for (auto const& range : Found::all)
+      if (range.space == Space::mmio && range.base < lowest) lowest = range.base;
+    return lowest;
+  }();
+
+  constexpr DeviceMap()
+    requires(std::is_default_constructible_v<typename detail::EntryTraits<Entries>::Held> && ...)
+  = default;
+
+  /// One argument per entry, in order: the device, something that it is constructed from, or a
+  /// callable that returns it (and whose result is built in place, so that a device need not be
+  /// movable).
+  template <class... Arguments>
+    requires(sizeof...(Arguments) > 0 &&
+             !(sizeof...(Arguments) == 1 &&
+               (std::is_base_of_v<DeviceMap, std::remove_cvref_t<Arguments>> && ...)))
+  constexpr explicit(sizeof...(Arguments) == 1) DeviceMap(Arguments&&... arguments)
+      : Slots(std::in_place, std::forward<Arguments>(arguments)...) {
+    if constexpr (sizeof...(Arguments) != size) {
+      [[maybe_unused]] rules::one_argument_per_entry<DeviceMap> const error{};
+    }
+  }
+
+  /// The device of entry `Index`.
+  template <std::size_t Index>
+  [[nodiscard]] constexpr auto& at() noexcept {
+    return detail::device_in(this->template held<Index>());
+  }
+
+  /// The device of the one entry with this name.
+  template <FixedText Name>
+  [[nodiscard]] constexpr auto& get() noexcept {
+    return at<detail::index_of_name<Name, Entries...>()>();
+  }
+
+  /// The one device of this type.
+  template <class Device>
+  [[nodiscard]] constexpr Device& get() noexcept {
+    return at<detail::index_of_device<Device, Entries...>()>();
+  }
+
+  /// Carries out one access: `count` elements of `width` bytes at `address`, from or to `data`.
+  /// Reads that nobody claims give all ones. The claim says who took it; every place where it is
+  /// made knows it at compile time.
+  template <Space InSpace, Direction Way, class Context>
+  [[gnu::always_inline]] Claim access(std::uint64_t address, std::uint32_t width,
+                                      std::uint32_t count, std::byte* data, Context& context) {
+    auto const found = [&]<std::size_t Index>() __attribute__((always_inline)) {
+      constexpr detail::RangeValues range = Found::template sorted<InSpace>[Index];
+      using Table = typename Traits<range.entry>::template TableAt<range.range>;
+      return detail::access_range<Way, range.entry, range.range, Table>(
+          this->template held<range.entry>(), address - range.base, width, count, data, context);
+    };
+    auto const missed = [&]() __attribute__((always_inline)) {
+      return detail::unclaimed<Way>(-1, -1, width, count, data);
+    };
+    // Ports fit 32 bits, in which compares with constants are shortest.
+    if constexpr (InSpace == Space::port)
+      return route<spans<InSpace>>(static_cast<std::uint32_t>(address), found, missed);
+    else
+      return route<spans<InSpace>>(address, found, missed);
+  }
+
+  /// The guest's `out`: whether a register took it.
+  template <class Value, class Context>
+    requires detail::is_register_value<Value>
+  bool out(std::uint16_t port, Value value, Context& context) {
+    return write_value<Space::port>(port, value, context);
+  }
+
+  /// The guest's `in`: all ones if no register took it.
+  template <class Value, class Context>
+    requires detail::is_register_value<Value>
+  [[nodiscard]] Value in(std::uint16_t port, Context& context) {
+    return read_value<Space::port, Value>(port, context);
+  }
+
+  /// The guest's store to MMIO: whether a register took it.
+  template <class Value, class Context>
+    requires detail::is_register_value<Value>
+  bool store(std::uint64_t address, Value value, Context& context) {
+    return write_value<Space::mmio>(address, value, context);
+  }
+
+  /// The guest's load from MMIO: all ones if no register took it.
+  template <class Value, class Context>
+    requires detail::is_register_value<Value>
+  [[nodiscard]] Value load(std::uint64_t address, Context& context) {
+    return read_value<Space::mmio, Value>(address, context);
+  }
+
+  /// Calls `deadline()` of entry `Index`'s device, if it has one.
+  template <std::size_t Index, class Context>
+  void call_deadline(Context& context) {
+    using Device = typename Traits<Index>::Device;
+    if constexpr (detail::HasDeadline<Device>)
+      detail::call_deadline<Index>(this->template held<Index>(), context);
+  }
+
+  /// The registers of entry `Entry`'s range `Range`.
+  template <std::size_t Entry, std::size_t Range>
+  static constexpr auto registers_of = [] {
+    using Table = typename Traits<Entry>::template TableAt<Range>;
+    std::array<RegisterInfo, Table::count> infos{};
+    for (std::size_t index = 0; index < Table::count; ++index)
+      infos[index] = {Table::Table::names[index], Table::rows[index].offset,
+                      Table::rows[index].size,    Table::rows[index].width,
+                      Table::rows[index].reads,   Table::rows[index].writes};
+    return infos;
+  }();
+
+  /// The registers of range number `range` (an index into `ranges`), for code that has only the
+  /// number.
+  [[nodiscard]] static gsl::span<RegisterInfo const> registers_at(std::size_t range) {
+    return registers_from<0>(range);
+  }
+
+ private:
+  template <Space InSpace>
+  static constexpr auto spans = [] {
+    std::array<Span, Found::template count_in<InSpace>> result{};
+    for (std::size_t index = 0; index < result.size(); ++index)
+      result[index] = {Found::template sorted<InSpace>[index].base,
+                       Found::template sorted<InSpace>[index].size};
+    return result;
+  }();
+
+  template <Space InSpace, class Value, class Context>
+  bool write_value(std::uint64_t address, Value value, Context& context) {
+    std::array<std::byte, sizeof(Value)> data;
+    portico::store(data.data(), value);
+    return access<InSpace, Direction::write>(address, sizeof(Value), 1, data.data(), context)
+        .taken();
+  }
+
+  template <Space InSpace, class Value, class Context>
+  Value read_value(std::uint64_t address, Context& context) {
+    std::array<std::byte, sizeof(Value)> data{};
+    access<InSpace, Direction::read>(address, sizeof(Value), 1, data.data(), context);
+    return portico::load<Value>(data.data());
+  }
+
+  template <std::size_t Index>
+  static gsl::span<RegisterInfo const> registers_from(std::size_t range) {
+    if constexpr (Index >= Found::total) {
+      return {};
+    } else {
+      if (range == Index) return registers_of<Found::all[Index].entry, Found::all[Index].range>;
+      return registers_from<Index + 1>(range);
+    }
+  }
+};
+
+}  // namespace portico

@@ -1,0 +1,318 @@
+/// What the map knows about one entry: device, options, ranges, and each range's rows with their
+/// final offsets.
+///
+///     using Traits = portico::detail::EntryTraits<portico::Port<0x20, SimpleDisk,
+///     portico::Named<"disk">>>; static_assert(Traits::range<0>.size == 3 && Traits::name ==
+///     "disk");
+///
+/// Internal to the library: DeviceMap, the machine and the printers read it.
+#pragma once
+
+#include <array>
+#include <cstddef>
+#include <cstdint>
+#include <string_view>
+#include <type_traits>
+#include <utility>
+
+#include <portico/base/names.hpp>
+#include <portico/base/text.hpp>
+#include <portico/device/access.hpp>
+#include <portico/device/entries.hpp>
+#include <portico/device/handler.hpp>
+#include <portico/device/registers.hpp>
+#include <portico/device/rules.hpp>
+
+namespace portico::detail {
+
+template <std::size_t Index, class Type>
+struct Indexed {
+  using type = Type;
+};
+template <class Indices, class... Types>
+struct IndexedPack;
+
+template <std::size_t... Index, class... Types>
+struct IndexedPack<std::index_sequence<Index...>, Types...> : Indexed<Index, Types>... {};
+template <std::size_t Index, class Type>
+Indexed<Index, Type> pick(Indexed<Index, Type> const*);
+
+/// The type at `Index` of a pack, at the cost of one overload resolution.
+template <std::size_t Index, class... Types>
+using TypeAt = typename decltype(pick<Index>(
+    static_cast<IndexedPack<std::index_sequence_for<Types...>, Types...>*>(nullptr)))::type;
+
+// --- The device behind an entry
+// -----------------------------------------------------------------------------------------
+
+template <class Held>
+struct DeviceOf {
+  using type = Held;
+  static constexpr bool locked = false;
+};
+
+template <class Device>
+struct DeviceOf<Locked<Device>> {
+  using type = Device;
+  static constexpr bool locked = true;
+};
+
+template <class Device>
+concept HasRegisters = requires { typename Device::registers; };
+template <class Device>
+concept HasBanks = requires { typename Device::banks; };
+template <class Device>
+concept HasRead = requires { &Device::read; };
+template <class Device>
+concept HasWrite = requires { &Device::write; };
+
+struct ReadMember {
+  int read;
+};
+
+struct WriteMember {
+  int write;
+};
+
+template <class Device, class Member>
+struct Joined : Device, Member {};
+
+/// Whether a class has any member of that name, overloaded or not: then the name is ambiguous in a
+/// class that inherits another.
+template <class Device>
+consteval bool names_read() {
+  if constexpr (std::is_class_v<Device> && !std::is_final_v<Device>)
+    return !requires { &Joined<Device, ReadMember>::read; };
+  else
+    return HasRead<Device>;
+}
+
+template <class Device>
+consteval bool names_write() {
+  if constexpr (std::is_class_v<Device> && !std::is_final_v<Device>)
+    return !requires { &Joined<Device, WriteMember>::write; };
+  else
+    return HasWrite<Device>;
+}
+
+template <class Device>
+consteval auto read_of() {
+  if constexpr (HasRead<Device>)
+    return &Device::read;
+  else
+    return NoHandler{};
+}
+
+template <class Device>
+consteval auto write_of() {
+  if constexpr (HasWrite<Device>)
+    return &Device::write;
+  else
+    return NoHandler{};
+}
+
+/// The table of a device that has only `read` and `write`.
+template <class Device>
+consteval auto table_of_functions() {
+  constexpr auto read = read_of<Device>();
+  constexpr auto write = write_of<Device>();
+  if constexpr ((!HasRead<Device> && names_read<Device>()) ||
+                (!HasWrite<Device> && names_write<Device>())) {
+    return rules::handlers_are_overloaded<Device>{};
+  } else if constexpr (!is_handler<read> && !is_handler<write>) {
+    return rules::device_has_no_handler<Device>{};
+  } else if constexpr (is_handler<read> && !HandlerTraits<read>::reads) {
+    return rules::handler_has_wrong_signature<Device>{};
+  } else if constexpr (is_handler<write> && !HandlerTraits<write>::writes) {
+    return rules::handler_has_wrong_signature<Device>{};
+  } else if constexpr (HandlerTraits<read>::bytes || HandlerTraits<write>::bytes) {
+    return Registers<AllBytes<read, write>>{};
+  } else if constexpr (!is_handler<write>) {
+    return Registers<ReadOnly<0, read>>{};
+  } else if constexpr (!is_handler<read>) {
+    return Registers<WriteOnly<0, write>>{};
+  } else if constexpr (HandlerTraits<read>::width == HandlerTraits<write>::width) {
+    return Registers<ReadWrite<0, read, write>>{};
+  } else {
+    return Registers<ReadOnly<0, read>, WriteOnly<0, write>>{};
+  }
+}
+
+template <std::size_t Index, class... Tables>
+TypeAt<Index, Tables...> table_at(Banks<Tables...>);
+
+/// The register table of a device's range.
+template <class Device, std::size_t RangeIndex>
+consteval auto table_of() {
+  if constexpr (HasBanks<Device>)
+    return decltype(table_at<RangeIndex>(typename Device::banks{})){};
+  else if constexpr (HasRegisters<Device>)
+    return typename Device::registers{};
+  else
+    return table_of_functions<Device>();
+}
+
+// --- Options
+// ------------------------------------------------------------------------------------------------------------
+
+/// All options of an entry as values.
+struct OptionValues {
+  std::uint64_t size = 0;
+  std::uint64_t stride = 1;
+  bool has_irq = false;
+  std::uint32_t irq = 0;
+  bool level = false;
+  bool shared = false;
+  std::string_view name{};
+};
+
+template <class Option>
+struct OptionTraits {
+  static constexpr bool known = false;
+
+  static constexpr void apply(OptionValues&) {}
+};
+
+template <std::uint64_t Bytes>
+struct OptionTraits<Size<Bytes>> {
+  static constexpr bool known = true;
+
+  static constexpr void apply(OptionValues& values) { values.size = Bytes; }
+};
+
+template <std::uint64_t Bytes>
+struct OptionTraits<Stride<Bytes>> {
+  static constexpr bool known = true;
+
+  static constexpr void apply(OptionValues& values) { values.stride = Bytes; }
+};
+
+template <std::uint32_t Number, class... Modes>
+struct OptionTraits<Irq<Number, Modes...>> {
+  static constexpr bool known = true;
+
+  static constexpr void apply(OptionValues& values) {
+    values.has_irq = true;
+    values.irq = Number;
+    values.level = Irq<Number, Modes...>::level;
+    values.shared = Irq<Number, Modes...>::shared;
+  }
+};
+
+template <FixedText Name>
+struct OptionTraits<Named<Name>> {
+  static constexpr bool known = true;
+
+  static constexpr void apply(OptionValues& values) { values.name = Named<Name>::text.view(); }
+};
+
+template <class Option>
+consteval bool check_option() {
+  if constexpr (!OptionTraits<Option>::known) [[maybe_unused]]
+    rules::option_is_unknown<Option> const error{};
+  return true;
+}
+
+// --- Ranges
+// -------------------------------------------------------------------------------------------------------------
+
+/// A range as a value.
+struct RangeValues {
+  Space space = Space::port;
+  std::uint64_t base = 0;
+  std::uint64_t size = 0;
+  std::uint32_t entry = 0;
+  std::uint32_t range = 0;
+};
+
+template <class Rows>
+constexpr std::uint64_t size_needed(Rows const& rows, Space space, std::uint64_t stride) {
+  std::uint64_t end = 0;
+  for (Row const& row : rows) {
+    // On ports a register takes the port that it is reached by, however wide it is (see README.md,
+    // "Bus semantics").
+    std::uint64_t const bytes = space == Space::port && row.width != 0 ? 1 : row.size;
+    std::uint64_t const row_end = row.offset * stride + bytes;
+    if (row_end > end) end = row_end;
+  }
+  return end;
+}
+
+template <class Table, Space InSpace, std::uint64_t Stride_, std::uint64_t Size_>
+struct RangeTable;
+
+/// The rows of one range: offsets multiplied by the stride, raw bytes as large as the range.
+template <class... Lines, Space InSpace, std::uint64_t Stride_, std::uint64_t Size_>
+struct RangeTable<Registers<Lines...>, InSpace, Stride_, Size_> {
+  using Table = Registers<Lines...>;
+  static constexpr std::uint64_t size =
+      Size_ != 0 ? Size_ : size_needed(Table::rows, InSpace, Stride_);
+  template <std::size_t Index>
+  using Line = TypeAt<Index, Lines...>;
+  static constexpr std::size_t count = sizeof...(Lines);
+  static constexpr std::array<Row, count> rows = [] {
+    auto scaled = Table::rows;
+    for (Row& row : scaled) {
+      row.offset *= Stride_;
+      if (row.width == 0 && row.size == 0) row.size = size;
+    }
+    return scaled;
+  }();
+};
+
+template <class Held_, class RangeList, class... Options>
+struct EntryParts;
+
+template <class Held_, class... RangeTypes, class... Options>
+struct EntryParts<Held_, TypeList<RangeTypes...>, Options...> {
+  using Held = Held_;
+  using Device = typename DeviceOf<Held>::type;
+  static constexpr bool locked = DeviceOf<Held>::locked;
+  static constexpr bool options_known = (check_option<Options>() && ...);
+  static constexpr OptionValues options = [] {
+    OptionValues values;
+    (OptionTraits<Options>::apply(values), ...);
+    return values;
+  }();
+  static constexpr std::string_view name =
+      options.name.empty() ? type_name<Device>() : options.name;
+  static constexpr std::size_t range_count = sizeof...(RangeTypes);
+
+  template <std::size_t Index>
+  using Where = TypeAt<Index, RangeTypes...>;
+  template <std::size_t Index>
+  using TableAt =
+      RangeTable<decltype(table_of<Device, Index>()), Where<Index>::space, options.stride,
+                 Where<Index>::size != 0 ? Where<Index>::size : options.size>;
+  template <std::size_t Index>
+  static constexpr RangeValues range{Where<Index>::space, Where<Index>::base, TableAt<Index>::size,
+                                     0, static_cast<std::uint32_t>(Index)};
+};
+
+template <class Entry>
+struct EntryTraits {
+  static constexpr bool known = false;
+  static constexpr rules::entry_is_unknown<Entry> error{};
+};
+
+template <std::uint64_t Base, class Device, class... Options>
+struct EntryTraits<Port<Base, Device, Options...>>
+    : EntryParts<Device, TypeList<Ports<Base>>, Options...> {};
+
+template <std::uint64_t Base, class Device, class... Options>
+struct EntryTraits<Mmio<Base, Device, Options...>>
+    : EntryParts<Device, TypeList<Addresses<Base>>, Options...> {};
+
+template <class Device, class... RangeTypes, class... Options>
+struct EntryTraits<On<Device, Ranges<RangeTypes...>, Options...>>
+    : EntryParts<Device, TypeList<RangeTypes...>, Options...> {};
+
+/// Whether any handler of the device asks for its interrupt line.
+template <class... Lines>
+consteval bool table_asks_for_irq(Registers<Lines...>) {
+  return (
+      (HandlerTraits<Lines::read>::asks_for_line || HandlerTraits<Lines::write>::asks_for_line) ||
+      ...);
+}
+
+}  // namespace portico::detail
