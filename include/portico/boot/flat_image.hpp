@@ -5,11 +5,11 @@
 ///
 ///     int load(char const* path, portico::GuestMemory& ram) {
 ///       try {
-///         portico::FlatImage{path}.load(ram, 0, ram.size() - 4 * portico::KiB);  // a page is left
-///         for the stack return 0;
+///         portico::FlatImage{path}.load(ram, 0, ram.size() - 4 * portico::KiB);  // room for a stack
+///         return 0;
 ///       } catch (portico::ImageError const& error) {
-///         std::fprintf(stderr, "%s\n", error.what());  // one line: the file, what is wrong, what
-///         would be right return 2;
+///         std::fprintf(stderr, "%s\n", error.what());  // "guest.img: is empty; ..."
+///         return 2;
 ///       }
 ///     }
 ///

@@ -11,7 +11,7 @@
 ///       return failed ? -1 : static_cast<int>(list.head().count);
 ///     }
 ///
-/// Some kernel headers (Linux 6.0 to 6.6, so Debian 12's) spell a trailing array as a structure
+/// Some kernel headers, Debian 12's (Linux 6.1) among them, spell a trailing array as a structure
 /// that holds an empty structure. That takes no space in C but one byte, and so a whole element, in
 /// C++. The structures `kvm_cpuid`, `kvm_cpuid2`, `kvm_msrs`, `kvm_msr_list`, `kvm_irq_routing`,
 /// `kvm_signal_mask`, `kvm_reg_list`, `kvm_xsave`, `kvm_pmu_event_filter`, `kvm_stats_desc` and

@@ -2,11 +2,12 @@
 /// structure.
 ///
 ///     #include <portico/kvm/cpu_state.hpp>
+///     #include <portico/kvm/vcpu.hpp>
 ///     #include <portico/x86/real_mode.hpp>
 ///
-///     void start_at(portico::kvm::Vcpu& vcpu, std::uint16_t ip) {
-///       portico::kvm::set_cpu_state(vcpu, portico::RealMode{.segment_base = 0x1'0000, .ip =
-///       ip}.cpu_state());
+///     void start_in_real_mode(portico::kvm::Vcpu& vcpu) {
+///       constexpr portico::RealMode mode{.segment_base = 0x1'0000, .ip = 0x100};
+///       portico::kvm::set_cpu_state(vcpu, mode.cpu_state());
 ///     }
 ///
 /// Limits: three system calls; the APIC base and what CpuState does not name stay as the vCPU has

@@ -3,8 +3,8 @@
 ///     #include <portico/memory/guest_memory.hpp>
 ///     #include <portico/x86/long_mode.hpp>
 ///
-///     /// RAM at 0, tables right behind it: `tail` is mapped for the guest there, and outside what
-///     it can address. portico::x86::CpuState prepare(portico::GuestMemory& ram) {
+///     /// RAM at 0; the tables come right behind it, where the guest's pages do not reach.
+///     portico::x86::CpuState prepare(portico::GuestMemory& ram) {
 ///       portico::LongMode const mode{portico::PageSize::k4KiB};
 ///       mode.build_tables(ram.tail(), ram.size(), ram.regions());
 ///       return mode.cpu_state(ram.size(), 0, ram.size());  // cr3, rip, rsp
@@ -74,13 +74,18 @@ class LongMode {
   [[nodiscard]] static constexpr x86::CpuState cpu_state(std::uint64_t tables_address,
                                                          std::uint64_t entry,
                                                          std::uint64_t stack) noexcept {
-    using namespace x86;
-    constexpr Segment data{.limit = 0xFFFF'FFFF, .selector = 0x10, .db = true, .g = true};
-    CpuState state;
+    namespace cr0 = x86::cr0;
+    namespace cr4 = x86::cr4;
+    namespace efer = x86::efer;
+    constexpr x86::Segment data{.limit = 0xFFFF'FFFF, .selector = 0x10, .db = true, .g = true};
+    x86::CpuState state;
     state.rip = entry;
     state.rsp = stack;
-    state.cs = {
-        .limit = 0xFFFF'FFFF, .selector = 0x8, .type = SegmentType::code, .l = true, .g = true};
+    state.cs = {.limit = 0xFFFF'FFFF,
+                .selector = 0x8,
+                .type = x86::SegmentType::code,
+                .l = true,
+                .g = true};
     state.ds = state.es = state.fs = state.gs = state.ss = data;
     state.idt.limit = 0;
     state.cr0 = cr0::pe | cr0::mp | cr0::et | cr0::ne | cr0::wp | cr0::am | cr0::pg;

@@ -2,8 +2,8 @@
 ///
 ///     #include <portico/x86/page_tables.hpp>
 ///
-///     /// Maps 1 GiB at 0 onto itself; the tables stand at guest address 0x4000'0000. Gives the
-///     value for CR3. std::uint64_t map_one_gib(gsl::span<std::byte> memory) {
+///     /// Maps 1 GiB at 0, with the tables at guest address 0x4000'0000; gives the value for CR3.
+///     std::uint64_t map_one_gib(gsl::span<std::byte> memory) {
 ///       constexpr portico::IdentityRange ram{0, portico::GiB, portico::PageSize::k2MiB};
 ///       Expects(memory.size() >= portico::table_bytes({&ram, 1}));
 ///       portico::PageTables tables{memory, 0x4000'0000};
