@@ -164,8 +164,13 @@ class DeviceMap : detail::Slots<std::index_sequence_for<Entries...>, Entries...>
   static constexpr bool safe_for_threads =
       (detail::safe_for_threads<typename detail::EntryTraits<Entries>::Held>() && ...);
 
+  /// For a machine with several vCPUs: does not compile if a device of the map is for one thread only.
+  static consteval bool check_threads() {
+    return (detail::check_thread_safety<typename detail::EntryTraits<Entries>::Held>() && ...);
+  }
+
   /// Whether any entry has an interrupt line.
-  static constexpr bool has_irq = (detail::EntryTraits<Entries>::options.has_irq || ...);
+  static constexpr bool has_irq = (detail::EntryTraits<Entries>::options.has_irq || ... || false);
 
   /// Whether any device has a `deadline()` to be called.
   static constexpr bool has_deadlines =

@@ -46,6 +46,14 @@ consteval bool safe_for_threads() {
     return DeviceOf<Held>::locked;
 }
 
+template <class Held>
+consteval bool check_thread_safety() {
+  if constexpr (!safe_for_threads<Held>()) {
+    [[maybe_unused]] rules::device_is_for_one_thread<Held> const error{};
+  }
+  return safe_for_threads<Held>();
+}
+
 /// Holds the lock of a Locked device, or nothing.
 template <class Held>
 class Guard {

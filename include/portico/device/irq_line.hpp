@@ -15,37 +15,60 @@
 
 #include <atomic>
 #include <cstdint>
+#include <mutex>
 
 namespace portico {
 
-/// What stands behind a line: a pin of an interrupt controller reached by one ioctl, or nothing (a
-/// test reads the counters).
+/// A pin of an interrupt controller, reached by one ioctl; devices that share it drive it together: it is high while any of
+/// them holds it.
+class IrqPin {
+ public:
+  /// `request` is the ioctl on `descriptor` that takes a {u32 pin, u32 level} (KVM_IRQ_LINE); the descriptor stays the caller's
+  /// and outlives the pin.
+  IrqPin(int descriptor, unsigned long request, std::uint32_t number) noexcept
+      : descriptor_{descriptor}, request_{request}, number_{number} {}
+
+  /// One of the devices begins or ends to hold the pin. From any thread.
+  void change(bool up) noexcept {
+    std::lock_guard const guard{mutex_};
+    holders_ += up ? 1 : -1;
+    if (holders_ > 1 || (holders_ == 1 && !up)) return;
+
+    struct {
+      std::uint32_t number;
+      std::uint32_t level;
+    } line{number_, up ? 1U : 0U};
+
+    if (::ioctl(descriptor_, request_, &line) < 0) failed_.fetch_add(1, std::memory_order_relaxed);
+  }
+
+  /// How often the host refused.
+  [[nodiscard]] std::uint64_t failed() const noexcept {
+    return failed_.load(std::memory_order_relaxed);
+  }
+
+ private:
+  std::mutex mutex_;
+  int holders_ = 0;
+  std::atomic<std::uint64_t> failed_{0};
+  int descriptor_;
+  unsigned long request_;
+  std::uint32_t number_;
+};
+
+/// One entry's end of a line: to a pin, or to nowhere, where only the counters tell (as in a test).
 class IrqWire {
  public:
-  /// A wire that ends nowhere: raises are counted only.
   IrqWire() = default;
 
-  /// Connects to pin `pin` behind `descriptor`: `request` is the ioctl that takes a {u32 pin, u32
-  /// level} (KVM_IRQ_LINE). The descriptor stays the caller's and outlives the wire. Before any
-  /// device uses the line.
-  void connect(int descriptor, unsigned long request, std::uint32_t pin) noexcept {
-    descriptor_ = descriptor;
-    request_ = request;
-    pin_ = pin;
-  }
+  /// Before any device uses the line; the pin outlives the wire.
+  void connect(IrqPin& pin) noexcept { pin_ = &pin; }
 
   /// Drives the line. From any thread.
   void set(bool level) noexcept {
-    bool const before = level_.exchange(level, std::memory_order_acq_rel);
-    if (level && !before) raised_.fetch_add(1, std::memory_order_relaxed);
-    if (descriptor_ < 0) return;
-
-    struct {
-      std::uint32_t pin;
-      std::uint32_t level;
-    } line{pin_, level ? 1U : 0U};
-
-    if (::ioctl(descriptor_, request_, &line) < 0) failed_.fetch_add(1, std::memory_order_relaxed);
+    if (level_.exchange(level, std::memory_order_acq_rel) == level) return;
+    if (level) raised_.fetch_add(1, std::memory_order_relaxed);
+    if (pin_ != nullptr) pin_->change(level);
   }
 
   /// The level last set.
@@ -56,18 +79,10 @@ class IrqWire {
     return raised_.load(std::memory_order_relaxed);
   }
 
-  /// How often the host refused.
-  [[nodiscard]] std::uint64_t failed() const noexcept {
-    return failed_.load(std::memory_order_relaxed);
-  }
-
  private:
   std::atomic<bool> level_{false};
   std::atomic<std::uint64_t> raised_{0};
-  std::atomic<std::uint64_t> failed_{0};
-  int descriptor_ = -1;
-  unsigned long request_ = 0;
-  std::uint32_t pin_ = 0;
+  IrqPin* pin_ = nullptr;
 };
 
 /// A handle on a wire, given to a handler that asks for `IrqLine&`.

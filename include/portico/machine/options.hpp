@@ -1,0 +1,103 @@
+/// What a machine can be told beside its parts; each option is a type, its value given to the constructor.
+///
+///     #include <portico/machine/options.hpp>
+///     portico::Machine machine{portico::GuestMemory{1 * portico::GiB}, Board{},
+///                              portico::Vcpus<8>{4},                  // at most 8 vCPUs, 4 of them made
+///                              portico::KickSignal{SIGRTMIN + 3}};
+#pragma once
+
+#include <signal.h>
+
+#include <type_traits>
+
+#include <portico/kvm/system.hpp>
+
+namespace portico {
+
+/// At most `Max` vCPUs; as many are made as the value says. With more than one, every device must be safe for threads.
+template <unsigned Max>
+struct Vcpus {
+  static_assert(Max >= 1, "portico::Vcpus: a machine has at least one vCPU.");
+  static constexpr unsigned max = Max;
+  unsigned count = Max;
+};
+
+/// The signal that gets a vCPU out of its guest; default SIGRTMIN. A handler of someone else's on it is an error.
+struct KickSignal {
+  int number;
+};
+
+/// What makes VMs, in place of KVM: for tests of the run loop.
+template <class System>
+struct Hypervisor {
+  using type = System;
+};
+
+namespace detail {
+
+template <class Option>
+struct MachineOption {
+  static constexpr unsigned vcpus = 0;
+  using System = void;
+  static_assert(std::is_same_v<Option, KickSignal>,
+                "portico::Machine: the options are Vcpus<N>, KickSignal and Hypervisor<System>.");
+};
+
+template <unsigned Max>
+struct MachineOption<Vcpus<Max>> {
+  static constexpr unsigned vcpus = Max;
+  using System = void;
+};
+
+template <class Type>
+struct MachineOption<Hypervisor<Type>> {
+  static constexpr unsigned vcpus = 0;
+  using System = Type;
+};
+
+template <class... Options>
+inline constexpr unsigned max_vcpus_of =
+    (MachineOption<Options>::vcpus + ... + 0U) == 0 ? 1U
+                                                    : (MachineOption<Options>::vcpus + ... + 0U);
+
+template <class... Systems>
+struct FirstSystem {
+  using type = kvm::System;
+};
+
+template <class System, class... Rest>
+struct FirstSystem<System, Rest...> {
+  using type = System;
+};
+
+template <class... Rest>
+struct FirstSystem<void, Rest...> : FirstSystem<Rest...> {};
+
+template <class... Options>
+using HypervisorOf = typename FirstSystem<typename MachineOption<Options>::System...>::type;
+
+inline unsigned vcpu_count(unsigned otherwise) { return otherwise; }
+
+template <class First, class... Rest>
+unsigned vcpu_count(unsigned otherwise, First const&, Rest const&... rest) {
+  return vcpu_count(otherwise, rest...);
+}
+
+template <unsigned Max, class... Rest>
+unsigned vcpu_count(unsigned, Vcpus<Max> const& vcpus, Rest const&...) {
+  return vcpus.count;
+}
+
+inline int kick_signal() { return SIGRTMIN; }
+
+template <class First, class... Rest>
+int kick_signal([[maybe_unused]] First const& first, Rest const&... rest) {
+  if constexpr (std::is_same_v<First, KickSignal>)
+    return first.number;
+  else
+    return kick_signal(rest...);
+}
+
+}  // namespace detail
+
+}  // namespace portico

@@ -1,0 +1,67 @@
+/// Where RAM, page tables and devices stand in a guest's physical addresses.
+///
+///     portico::detail::fit_memory<Board>(memory);             // RAM leaves the devices' addresses out
+///     auto const tables = portico::detail::free_address<Board>(memory, bytes);
+///
+/// Internal to the library; Machine uses it. An entry inside RAM would never exit and be silently dead, so it is refused.
+#pragma once
+
+#include <cstdint>
+#include <stdexcept>
+#include <string>
+
+#include <portico/base/bytes.hpp>
+#include <portico/device/access.hpp>
+#include <portico/machine/stop.hpp>
+#include <portico/memory/guest_memory.hpp>
+
+namespace portico::detail {
+
+/// From the IOAPIC to the end of the first 4 GiB: interrupt controllers, and pages that KVM needs on some Intel processors.
+inline constexpr std::uint64_t controllers_base = 0xFEC0'0000;
+inline constexpr std::uint64_t four_gib = 4 * GiB;
+
+constexpr bool overlap(std::uint64_t first, std::uint64_t first_size, std::uint64_t second,
+                       std::uint64_t second_size) noexcept {
+  return first < second + second_size && second < first + first_size;
+}
+
+/// Lays RAM around the map's addresses, and refuses what cannot stand together with std::invalid_argument.
+template <class Board>
+void fit_memory(GuestMemory& memory) {
+  std::uint64_t const lowest =
+      Board::lowest_address < controllers_base ? Board::lowest_address : controllers_base;
+  std::uint64_t const hole = lowest & ~(GuestMemory::page_bytes - 1);
+  if (hole > 0) memory.leave_hole(hole, four_gib);
+  for (auto const& range : Board::ranges) {
+    if (range.space != Space::mmio) continue;
+    for (Region const& region : memory.regions())
+      if (overlap(range.base, range.size, region.base, region.size))
+        throw std::invalid_argument{"map entry '" + std::string{Board::entries[range.entry].name} +
+                                    "' at " + hex(range.base) + " lies in RAM from " +
+                                    hex(region.base) + " to " + hex(region.base + region.size - 1) +
+                                    ": the guest would never reach it; move one of them"};
+  }
+}
+
+/// The lowest address above all RAM where `bytes` bytes are free of entries and controllers.
+template <class Board>
+std::uint64_t free_address(GuestMemory const& memory, std::uint64_t bytes) {
+  Region const& last = memory.regions()[memory.regions().size() - 1];
+  std::uint64_t address = last.base + last.size;
+  for (bool moved = true; moved;) {
+    moved = false;
+    if (overlap(address, bytes, controllers_base, four_gib - controllers_base)) {
+      address = four_gib;
+      moved = true;
+    }
+    for (auto const& range : Board::ranges)
+      if (range.space == Space::mmio && overlap(address, bytes, range.base, range.size)) {
+        address = align_up(range.base + range.size, GuestMemory::page_bytes);
+        moved = true;
+      }
+  }
+  return address;
+}
+
+}  // namespace portico::detail
