@@ -1,0 +1,221 @@
+/// The debug console at port 0xE9: a byte out, a byte in.
+///
+///     #include <portico/device/device_map.hpp>
+///     #include <portico/devices/debug_console.hpp>
+///     using Board = portico::DeviceMap<portico::Port<0xE9, portico::DebugConsole<>>>;
+///     portico::SharedInput input{STDIN_FILENO};
+///     portico::OutputSink output{STDOUT_FILENO};
+///     Board board{[&] {      // in place: a console is neither copied nor moved
+///       return portico::DebugConsole<>{portico::StandardStreams{input, output, 0, "guest0: "}};
+///     }};
+///
+/// *Emulated*: the port 0xE9 of Bochs as course hypervisors have it: `out` writes a byte to the
+/// terminal, `in` waits for one and gives 0xFF at the end of input, or when the run is stopped.
+///
+/// *Not emulated*: Bochs answers `in` with 0xE9 to say that the port is there; here it reads. There
+/// is no status, no interrupt, no line discipline: that is the terminal's.
+///
+/// *What a hostile guest can do*: write any bytes, escape sequences included, to the terminal or
+/// file it was given; take input from the guests that share it; wait for ever, until it is stopped.
+/// It cannot delay another guest by more than the time of one write that the host takes at once,
+/// nor use memory beyond a fixed buffer.
+///
+/// Output is gathered. It goes out when the buffer is full, at a newline if the backend says that
+/// lines should be seen, before an `in` that would wait, at the latest 50 ms after it was written
+/// (where the machine services deadlines), in `flush`, and when the console is destroyed.
+#pragma once
+
+#include <array>
+#include <atomic>
+#include <cerrno>
+#include <cstdint>
+#include <cstring>
+#include <mutex>
+#include <type_traits>
+#include <utility>
+#include <variant>
+
+#include <portico/base/contracts.hpp>
+#include <portico/base/match.hpp>
+#include <portico/device/clock.hpp>
+#include <portico/device/run_control.hpp>
+#include <portico/devices/console_backend.hpp>
+
+namespace portico {
+
+/// Output that the host did not take.
+struct OutputLoss {
+  std::uint64_t bytes = 0;
+  int error = 0;  ///< the first reason, as errno
+
+  friend bool operator==(OutputLoss const&, OutputLoss const&) = default;
+};
+
+namespace detail {
+
+template <class Type>
+inline constexpr bool is_variant = false;
+template <class... Alternatives>
+inline constexpr bool is_variant<std::variant<Alternatives...>> = true;
+
+/// Calls `use` with a backend, or with the one that a variant of backends holds.
+template <class Backend, class Use>
+decltype(auto) with_backend(Backend& backend, Use use) {
+  if constexpr (is_variant<std::remove_const_t<Backend>>) {
+    return match(backend, [&](auto& chosen) { return use(chosen); });
+  } else {
+    return use(backend);
+  }
+}
+
+}  // namespace detail
+
+/// One guest's console. `write` and `read` belong to one thread, the vCPU's; `deadline`, `flush`
+/// and `lost` may be called from any other at the same time.
+template <class Backend = ConsoleBackend>
+class DebugConsole {
+ public:
+  /// Bytes gathered at most.
+  static constexpr std::uint32_t capacity = 4096;
+  /// Nanoseconds from the first byte of an empty buffer to its deadline; the rest of the 50 ms is
+  /// for the thread that services it.
+  static constexpr std::uint64_t flush_after = 40'000'000;
+  /// How long `flush` and the destructor wait for a reader that does not read.
+  static constexpr int patience_milliseconds = 1000;
+
+  /// Nothing that the guest can see outlives an access: what it wrote is the host's.
+  struct State {
+    friend bool operator==(State const&, State const&) = default;
+  };
+
+  explicit DebugConsole(Backend backend) : backend_{std::move(backend)} {
+    flushes_lines_ =
+        detail::with_backend(backend_, [](auto const& chosen) { return chosen.flushes_lines(); });
+  }
+
+  DebugConsole(DebugConsole const&) = delete;
+  DebugConsole& operator=(DebugConsole const&) = delete;
+
+  ~DebugConsole() { flush(); }
+
+  /// -w  A byte for the terminal.
+  [[gnu::always_inline]] void write(std::uint8_t byte, Clock& clock, RunControl& control) {
+    std::uint32_t const next = head_.load(std::memory_order_relaxed) + 1;
+    buffer_[(next - 1) % capacity] = byte;
+    // Sequentially consistent, both: either this sees that no deadline is armed, or the deadline
+    // sees the byte.
+    head_.store(next, std::memory_order_seq_cst);
+    if (armed_.load(std::memory_order_seq_cst) && next != full_at_ && byte != '\n') [[likely]]
+      return;
+    after_byte(byte, clock, control);
+  }
+
+  /// r-  The next byte of input, waited for; 0xFF when there is none to come.
+  std::uint8_t read(RunControl& control) {
+    return detail::with_backend(backend_, [&](auto& chosen) {
+      Input got = chosen.try_read();
+      if (got.status == InputStatus::would_wait) {
+        drain({control.token(), -1});
+        got = chosen.read(control.token());
+      }
+      return got.value;
+    });
+  }
+
+  /// Writes out what is older than its time. Never waits: what the host does not take now is tried
+  /// again.
+  void deadline(Clock& clock) {
+    armed_.store(false, std::memory_order_seq_cst);
+    if (try_drain()) return;
+    armed_.store(true, std::memory_order_seq_cst);
+    clock.arm(clock.now() + flush_after);
+  }
+
+  /// Writes out everything that was written before the call. Waits for a vCPU that is writing, and
+  /// up to `patience_milliseconds` for a reader that does not read. From any thread.
+  void flush() { drain({{}, patience_milliseconds}); }
+
+  /// What the host has not taken so far. From any thread.
+  [[nodiscard]] OutputLoss lost() const {
+    std::lock_guard const lock{mutex_};
+    return lost_;
+  }
+
+  /// For the program, when the guest does not run: a pseudo-terminal's name, a test's output.
+  [[nodiscard]] Backend& backend() noexcept { return backend_; }
+
+  [[nodiscard]] State save() const { return {}; }
+
+  void load(State const&) {}
+
+ private:
+  /// What few bytes need: a full buffer, a finished line, a deadline.
+  [[gnu::noinline]] void after_byte(std::uint8_t byte, Clock& clock, RunControl& control) {
+    std::uint32_t const head = head_.load(std::memory_order_relaxed);
+    if (byte == '\n' && flushes_lines_) drain({control.token(), -1});
+    if (head == full_at_) {
+      // Somebody else may have made room since we looked last.
+      full_at_ = tail_.load(std::memory_order_acquire) + capacity;
+      if (head == full_at_) make_room({control.token(), -1});
+    }
+    std::uint32_t const tail = tail_.load(std::memory_order_acquire);
+    full_at_ = tail + capacity;
+    if (tail == head || armed_.load(std::memory_order_seq_cst)) return;
+    armed_.store(true, std::memory_order_seq_cst);
+    clock.arm(clock.now() + flush_after);
+  }
+
+  /// Whatever a backend does, the guest goes on with an empty buffer.
+  void make_room(WaitLimit const& limit) {
+    std::lock_guard const lock{mutex_};
+    if (write_out(limit)) return;
+    std::uint32_t const head = head_.load(std::memory_order_relaxed);
+    lost_.bytes += head - tail_.load(std::memory_order_relaxed);
+    if (lost_.error == 0) lost_.error = ETIMEDOUT;
+    tail_.store(head, std::memory_order_release);
+  }
+
+  void drain(WaitLimit const& limit) {
+    std::lock_guard const lock{mutex_};
+    write_out(limit);
+  }
+
+  /// False if bytes are left that the host, or another thread that is writing, keeps waiting.
+  bool try_drain() {
+    std::unique_lock const lock{mutex_, std::try_to_lock};
+    return lock.owns_lock() && write_out({{}, 0});
+  }
+
+  /// Writes the bytes published so far, in one piece. Called with the lock held.
+  bool write_out(WaitLimit const& limit) {
+    std::uint32_t const tail = tail_.load(std::memory_order_relaxed);
+    std::uint32_t const count = head_.load(std::memory_order_seq_cst) - tail;
+    if (count == 0) return true;
+    std::uint32_t const start = tail % capacity;
+    std::uint32_t const straight = count < capacity - start ? count : capacity - start;
+    std::memcpy(straightened_.data(), buffer_.data() + start, straight);
+    std::memcpy(straightened_.data() + straight, buffer_.data(), count - straight);
+    Written const result = detail::with_backend(backend_, [&](auto& chosen) {
+      return chosen.write(gsl::span<std::uint8_t const>{straightened_.data(), count}, limit);
+    });
+    lost_.bytes += result.lost;
+    if (lost_.error == 0) lost_.error = result.error;
+    tail_.store(tail + static_cast<std::uint32_t>(result.taken), std::memory_order_release);
+    return result.taken == count;
+  }
+
+  // The vCPU's, read by others: bytes [tail_, head_) of a ring are published.
+  std::atomic<std::uint32_t> head_{0};
+  std::atomic<bool> armed_{false};  // a deadline will look at every byte published until then
+  bool flushes_lines_ = false;
+  std::uint32_t full_at_ = capacity;  // the vCPU's alone: head_ must not pass it unexamined
+  std::atomic<std::uint32_t> tail_{0};
+  std::array<std::uint8_t, capacity> buffer_{};
+
+  mutable std::mutex mutex_;  // for whoever moves tail_
+  std::array<std::uint8_t, capacity> straightened_{};
+  OutputLoss lost_;
+  Backend backend_;
+};
+
+}  // namespace portico
