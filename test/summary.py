@@ -44,7 +44,10 @@ class Place:
 
     def __init__(self, title, logs):
         self.title = title
-        programs = read(logs)
+        try:
+            programs = read(logs)
+        except OSError as error:
+            programs = [[Case('all', FAILED, f'no results: {error.filename}: {error.strerror}')]]
         self.programs = len(programs)
         self.cases = [case for cases in programs for case in cases]
 
@@ -181,12 +184,8 @@ def main():
     options = parser.parse_args()
     if not options.folders and not options.lab:
         parser.error('no folder given')
-    try:
-        places = [native(folder) for folder in options.folders]
-        places += [laboratory(folder) for folder in options.lab]
-    except OSError as error:
-        print(f'summary: no results: {error.filename}: {error.strerror}', file=sys.stderr)
-        return 2
+    places = [native(folder) for folder in options.folders]
+    places += [laboratory(folder) for folder in options.lab]
     return 0 if report(places) else 1
 
 

@@ -1,0 +1,148 @@
+# SPDX-License-Identifier: MIT
+# Copyright (c) Portico contributors
+"""Debian packages, downloaded and checked by apt and unpacked into a folder: never installed, no root.
+
+Everything is fetched once: a folder with the file `.complete` in it is finished. Where the system's
+package lists are missing or out of date, apt fetches lists of its own into the laboratory's folder,
+checked against the system's keys as always.
+"""
+
+import os
+import pathlib
+import re
+import shutil
+import subprocess
+import tarfile
+
+from . import LaboratoryError
+
+APT_FAILED = ('{}: {}\n'
+              'the laboratory needs the network once, for packages from where /etc/apt says; '
+              'later runs use what is in {}')
+
+
+def is_complete(folder):
+    return (folder / '.complete').is_file()
+
+
+def mark_complete(folder):
+    (folder / '.complete').touch()
+
+
+def remove(path):
+    """Removes a folder, even one with files inside folders without write permission."""
+    if path.is_dir():
+        for root, _, _ in os.walk(path):
+            os.chmod(root, 0o755)
+        shutil.rmtree(path)
+
+
+def extract(archive, into, keep):
+    """Unpacks the files of a package whose paths, such as boot/config, are to be kept."""
+    with subprocess.Popen(['dpkg-deb', '--fsys-tarfile', archive], stdout=subprocess.PIPE) as unpacker, \
+            tarfile.open(fileobj=unpacker.stdout, mode='r|') as tar:
+        for member in tar:
+            path = member.name.removeprefix('./')
+            if member.isfile() and keep(path):
+                (into / path).parent.mkdir(parents=True, exist_ok=True)
+                (into / path).write_bytes(tar.extractfile(member).read())
+
+
+class Packages:
+    def __init__(self, folder, say):
+        """`folder` holds everything apt makes; `say` is called with a line of text now and then."""
+        self.folder = pathlib.Path(folder)
+        self.say = say
+        self.own_lists = []   # apt options, once the system's own lists have turned out useless
+
+    def unpack(self, names, into, keep=None):
+        """Fetches the packages named and unpacks them all into one folder, unless that is done.
+
+        `keep` is a function that tells the paths of the files that are wanted; by default, all are.
+        """
+        into = pathlib.Path(into)
+        if is_complete(into):
+            return into
+        remove(into)
+        into.mkdir(parents=True)
+        for archive in self._fetch(names, into.name):
+            if keep:
+                extract(archive, into, keep)
+            else:
+                subprocess.run(['dpkg-deb', '--extract', archive, into], check=True)
+            archive.unlink()
+        mark_complete(into)
+        return into
+
+    def dependency(self, name, pattern):
+        """The dependency of a package whose name matches a pattern: what a meta package stands for."""
+        def ask():
+            text = self._apt('apt-cache', 'depends', name)
+            found = re.search(r'Depends: (' + pattern + r')$', text, re.MULTILINE)
+            if not found:
+                raise LaboratoryError(f'apt knows no {name} package here; this needs Debian for amd64')
+            return found.group(1)
+        return self._with_fresh_lists(ask)
+
+    def missing(self, name):
+        """The packages that apt would have to install for `name`, with all that it depends on."""
+        def ask():
+            text = self._apt('apt-get', '--simulate', '--no-install-recommends', 'install', name)
+            # "Inst NAME (VERSION ..." is new; "Inst NAME [OLD] (NEW ..." is an update of what is there.
+            names = re.findall(r'^Inst (\S+) \(', text, re.MULTILINE)
+            if not names:
+                raise LaboratoryError(f'{name} is installed, but its program is not in PATH')
+            return names
+        return self._with_fresh_lists(ask)
+
+    def _fetch(self, names, what):
+        folder = self.folder / 'archives'
+        folder.mkdir(parents=True, exist_ok=True)
+
+        def download():
+            for old in folder.glob('*.deb'):
+                old.unlink()
+            self.say('fetching ' + (names[0] if len(names) == 1 else f'{len(names)} packages for {what}'))
+            # apt checks each file against the signed lists before it gets its name.
+            self._apt('apt-get', '--quiet', 'download', *names, cwd=folder)
+            return sorted(folder.glob('*.deb'))
+
+        archives = self._with_fresh_lists(download)
+        if len(archives) != len(names):
+            raise LaboratoryError(f'apt delivered {len(archives)} of the {len(names)} packages: '
+                                  + ', '.join(names))
+        return archives
+
+    def _with_fresh_lists(self, action):
+        try:
+            return action()
+        except LaboratoryError:
+            if self.own_lists:
+                raise
+        self._fetch_lists()
+        return action()
+
+    def _fetch_lists(self):
+        state = self.folder / 'apt'
+        for part in ('lists/partial', 'cache/archives/partial'):
+            (state / part).mkdir(parents=True, exist_ok=True)
+        own_lists = ['-o', f'Dir::State::lists={state}/lists', '-o', f'Dir::Cache={state}/cache',
+                     '-o', 'APT::Update::Error-Mode=any',
+                     '-o', 'APT::Update::Post-Invoke=', '-o', 'APT::Update::Post-Invoke-Success=']
+        self.say('fetching package lists')
+        self.own_lists = own_lists
+        self._apt('apt-get', '--quiet', 'update')
+
+    def _apt(self, program, *arguments, cwd=None):
+        if not shutil.which(program):
+            raise LaboratoryError(f'{program} is missing; the laboratory needs Debian or a relative')
+        # As root, apt would fetch as a user who may not be able to write here.
+        options = ['-o', 'APT::Sandbox::User=root', '-o', 'Acquire::Retries=2', *self.own_lists]
+        done = subprocess.run([program, *options, *arguments], cwd=cwd, text=True,
+                              env={**os.environ, 'LC_ALL': 'C'}, stdin=subprocess.DEVNULL,
+                              stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+        if done.returncode != 0:
+            errors = re.findall(r'^E: (.*)', done.stderr, re.MULTILINE)
+            why = '; '.join(errors) or f'status {done.returncode}'
+            raise LaboratoryError(APT_FAILED.format(program, why, self.folder))
+        return done.stdout
