@@ -43,7 +43,7 @@ namespace abi {
 // ---- Heads: the fixed part of each structure that ends in an array of elements
 // ------------------------------
 
-/// Head of `kvm_cpuid2`; `kvm_cpuid_entry2` elements follow.
+/// Head of `kvm_cpuid2`; `kvm_cpuid_entry2` elements follow. (And of the old `kvm_cpuid`.)
 struct CpuidHead {
   std::uint32_t count;
   std::uint32_t padding;
@@ -127,6 +127,7 @@ inline constexpr unsigned long get_msr_feature_index_list =
 inline constexpr unsigned long set_gsi_routing = number(Way::write, 0x6A, sizeof(IrqRoutingHead));
 inline constexpr unsigned long get_msrs = number(Way::both, 0x88, sizeof(MsrsHead));
 inline constexpr unsigned long set_msrs = number(Way::write, 0x89, sizeof(MsrsHead));
+inline constexpr unsigned long set_cpuid = number(Way::write, 0x8A, sizeof(CpuidHead));
 inline constexpr unsigned long set_signal_mask = number(Way::write, 0x8B, sizeof(SignalMaskHead));
 inline constexpr unsigned long set_cpuid2 = number(Way::write, 0x90, sizeof(CpuidHead));
 inline constexpr unsigned long get_cpuid2 = number(Way::both, 0x91, sizeof(CpuidHead));
