@@ -22,10 +22,12 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <array>
 #include <cerrno>
 #include <cstddef>
 #include <cstdint>
+#include <cstdio>
 #include <cstring>
 #include <limits>
 #include <stdexcept>
@@ -75,19 +77,32 @@ class FlatImage {
   /// or does not lie in RAM, or cannot be read.
   void load(GuestMemory& memory, std::uint64_t address = 0,
             std::uint64_t limit = std::numeric_limits<std::uint64_t>::max()) const {
-    auto const target = memory.span(address, size_);
-    std::uint64_t const room = limit < memory.size() ? limit : memory.size();
-    if (size_ > limit || !target) {
-      fail("is too large: " + std::to_string(size_) + " bytes, and at most " +
-           std::to_string(room) + " bytes fit into guest memory of " +
-           std::to_string(memory.size()) + " bytes");
+    std::uint64_t room = 0;
+    for (Region const& region : memory.regions()) {
+      std::uint64_t const offset = address - region.base;  // wraps below the base, past every size
+      if (offset < region.size) room = std::min(limit, region.size - offset);
     }
-    read(*target);
+    if (size_ > room) fail_for_room(memory.size(), address, room);
+    read(*memory.span(address, size_));
   }
 
  private:
   [[noreturn, gnu::cold]] void fail(std::string const& reason) const {
     throw ImageError{path_ + ": " + reason};
+  }
+
+  [[noreturn, gnu::cold]] void fail_for_room(std::uint64_t memory_size, std::uint64_t address,
+                                             std::uint64_t room) const {
+    std::string text = "is too large: " + std::to_string(size_) + " bytes, but guest memory of " +
+                       std::to_string(memory_size) + " bytes has room for at most " +
+                       std::to_string(room);
+    if (address != 0) {
+      std::array<char, 32> hex{};
+      std::snprintf(hex.data(), hex.size(), " from 0x%llx on",
+                    static_cast<unsigned long long>(address));
+      text += hex.data();
+    }
+    fail(text);
   }
 
   /// Fills `target` from the file's beginning.
