@@ -1,0 +1,8 @@
+// Says hello.
+
+#include <guest.h>
+
+int main(void) {
+  puts("Hello, world!");
+  return 0;
+}
