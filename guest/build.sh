@@ -130,7 +130,7 @@ ld -m elf_x86_64 -nostdlib -static --gc-sections --build-id=none -z noexecstack 
   fail 1 "$source: not linked"
 objcopy -O binary "$work/guest.elf" "$work/guest.img"
 
-# The image appears whole or not at all.
+# A C file that does not compile leaves an older image as it was.
 mkdir -p -- "$(dirname -- "$image")"
-cp -- "$work/guest.img" "$image" || fail 1 "$image: could not be written"
+cat "$work/guest.img" >"$image" || fail 1 "$image: could not be written"
 [ -n "$quiet" ] || printf '%s: %s bytes\n' "$image" "$(($(wc -c <"$work/guest.img")))"
