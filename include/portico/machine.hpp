@@ -327,14 +327,20 @@ class Machine {
     if (io.count == 1) [[likely]]
       claim = carry_out<Space::port>(io.is_write(), io.port, io.width, 1, io.data, services);
     else
-      claim = string_access(io, services);
+      claim = string_access(seat.vcpu.page(), services);
     return account<Space::port>(seat, claim, io.is_write(), io.port, io.width, io.count, io.data,
                                 observers...);
   }
 
-  /// A string instruction's batch: out of line, so that the tree for single accesses stays small.
-  [[gnu::noinline]] Claim string_access(kvm::IoExit io, Services& services) {
-    return carry_out<Space::port>(io.is_write(), io.port, io.width, io.count, io.data, services);
+  /// A string instruction's batch: out of line, so that the tree for single accesses stays small. It decodes the page again, so
+  /// that a single access need not hand its exit over in memory.
+  [[gnu::noinline]] Claim string_access(kvm_run& page, Services& services) {
+    return kvm::visit(page, Overloaded{[&](kvm::IoExit io) {
+                                         return carry_out<Space::port>(io.is_write(), io.port,
+                                                                       io.width, io.count, io.data,
+                                                                       services);
+                                       },
+                                       [](auto const&) { return Claim{}; }});
   }
 
   template <class... Observers>

@@ -73,6 +73,9 @@ class FlatImage {
   /// The file's size when it was opened, in bytes; never 0.
   [[nodiscard]] std::uint64_t size() const noexcept { return size_; }
 
+  /// The open file, still owned here: which file it is, and that no guest overwrites it, can be asked of it.
+  [[nodiscard]] int fd() const noexcept { return file_.get(); }
+
   /// Copies the image to guest address `address`; an ImageError if it is longer than `limit` bytes,
   /// or does not lie in RAM, or cannot be read.
   void load(GuestMemory& memory, std::uint64_t address = 0,
