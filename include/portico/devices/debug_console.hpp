@@ -116,7 +116,9 @@ class DebugConsole {
       Input got = chosen.try_read();
       if (got.status == InputStatus::would_wait) {
         drain({control.token(), -1});
+        waits_.store(true, std::memory_order_relaxed);
         got = chosen.read(control.token());
+        waits_.store(false, std::memory_order_relaxed);
       }
       return got.value;
     });
@@ -139,6 +141,11 @@ class DebugConsole {
   [[nodiscard]] OutputLoss lost() const {
     std::lock_guard const lock{mutex_};
     return lost_;
+  }
+
+  /// Whether the guest waits in a read at this moment. From any thread.
+  [[nodiscard]] bool waits_for_input() const noexcept {
+    return waits_.load(std::memory_order_relaxed);
   }
 
   /// For the program, when the guest does not run: a pseudo-terminal's name, a test's output.
@@ -207,6 +214,7 @@ class DebugConsole {
   // The vCPU's, read by others: bytes [tail_, head_) of a ring are published.
   std::atomic<std::uint32_t> head_{0};
   std::atomic<bool> armed_{false};  // a deadline will look at every byte published until then
+  std::atomic<bool> waits_{false};
   bool flushes_lines_ = false;
   std::uint32_t full_at_ = capacity;  // the vCPU's alone: head_ must not pass it unexamined
   std::atomic<std::uint32_t> tail_{0};

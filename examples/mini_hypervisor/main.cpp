@@ -1,0 +1,231 @@
+// A hypervisor for course guests: one or many flat images, each a virtual machine on a thread of its own, with a console at port
+// 0xE9 and files at port 0x278. README.md beside this file says what guests can rely on.
+#include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
+#include <sys/eventfd.h>
+#include <sys/resource.h>
+#include <sys/signalfd.h>
+#include <unistd.h>
+
+#include <chrono>
+#include <cstdio>
+#include <memory>
+#include <optional>
+#include <stdexcept>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include <portico/devices/local_directory.hpp>
+#include <portico/devices/raw_terminal.hpp>
+#include <portico/devices/shared_files.hpp>
+
+#include "guest.hpp"
+#include "options.hpp"
+
+namespace mini_hypervisor {
+namespace {
+
+using portico::Fd;
+
+constexpr int bad_input = 2;
+
+/// A descriptor that tells of the signals that end the program; they reach nobody in any other way, in no thread.
+class EndSignals {
+ public:
+  EndSignals() {
+    sigset_t set;
+    ::sigemptyset(&set);
+    for (int const signal : {SIGINT, SIGTERM, SIGHUP, SIGQUIT}) ::sigaddset(&set, signal);
+    ::pthread_sigmask(SIG_BLOCK, &set, nullptr);
+    fd_ = Fd{::signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK)};
+    if (!fd_) throw std::system_error{errno, std::system_category(), "signalfd"};
+  }
+
+  [[nodiscard]] int fd() const { return fd_.get(); }
+
+  /// Takes one signal off; whether there was one.
+  [[nodiscard]] bool take() const {
+    signalfd_siginfo info{};
+    return ::read(fd_.get(), &info, sizeof info) == sizeof info;
+  }
+
+ private:
+  Fd fd_;
+};
+
+/// Errors of the terminal and of files are reported where they happen; and 500 guests need more descriptors than the soft limit.
+void prepare_process() {
+  ::signal(SIGPIPE, SIG_IGN);
+  ::signal(SIGXFSZ, SIG_IGN);
+  rlimit limit{};
+  if (::getrlimit(RLIMIT_NOFILE, &limit) == 0) {
+    limit.rlim_cur = limit.rlim_max;
+    ::setrlimit(RLIMIT_NOFILE, &limit);
+  }
+}
+
+/// All guests of one call, and what they share.
+class Session {
+ public:
+  explicit Session(Options const& options)
+      : options_{options},
+        shared_{options.files},
+        directory_{::open(".", O_PATH | O_DIRECTORY | O_CLOEXEC)},
+        input_{STDIN_FILENO, options.input} {
+    if (!directory_) throw std::system_error{errno, std::system_category(), "working directory"};
+    std::vector<portico::FlatImage> images;
+    for (std::string const& path : options.images) {
+      images.emplace_back(path);
+      protect(portico::identity_of(images.back().fd()));
+    }
+    open_output();
+    portico::kvm::System const system;
+    for (unsigned id = 0; id < images.size(); ++id) {
+      portico::LocalDirectory const local{directory_.get(), id, shared_, protected_};
+      guests_.push_back(std::make_unique<Guest>(system, id, images[id], options, backend(id),
+                                                portico::GuestFiles{shared_, local}));
+    }
+  }
+
+  [[nodiscard]] std::string map() const {
+    return portico::map_text<Board>() + portico::memory_text(guests_.front()->memory());
+  }
+
+  /// Runs every guest to its end; the exit status.
+  int run(EndSignals const& signals) {
+    std::optional<portico::RawTerminal> raw;
+    if (options_.raw) raw.emplace(STDIN_FILENO);
+    start();
+    watch(signals);
+    for (std::thread& thread : threads_) thread.join();
+    if (output_) output_->end_line();
+    if (raw) raw->restore();
+    return report();
+  }
+
+ private:
+  /// A file that no guest may overwrite.
+  void protect(std::optional<portico::FileIdentity> const& file) {
+    if (file) protected_.push_back(*file);
+  }
+
+  void open_output() {
+    if (options_.console == ConsoleKind::stdio) {
+      output_.emplace(STDOUT_FILENO);
+    } else if (options_.console == ConsoleKind::file) {
+      std::vector<portico::FileIdentity> refused = protected_;
+      refused.insert(refused.end(), shared_.identities().begin(), shared_.identities().end());
+      Fd file = portico::open_console_file(options_.console_path, refused);
+      protect(portico::identity_of(file.get()));
+      output_.emplace(std::move(file));
+    }
+  }
+
+  portico::ConsoleBackend backend(unsigned id) {
+    std::string label = options_.prefix ? "guest" + std::to_string(id) + ": " : std::string{};
+    switch (options_.console) {
+      case ConsoleKind::pty: {
+        portico::PseudoTerminal terminal;
+        std::fprintf(stderr, "guest %u (%s): console on %s\n", id, options_.images[id].c_str(),
+                     terminal.name().c_str());
+        return terminal;
+      }
+      case ConsoleKind::file:
+        return portico::FileSink{*output_, id, std::move(label), &input_};
+      case ConsoleKind::stdio:
+        break;
+    }
+    return portico::StandardStreams{input_, *output_, id, std::move(label)};
+  }
+
+  void start() {
+    done_ = Fd{::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)};
+    if (!done_) throw std::system_error{errno, std::system_category(), "eventfd"};
+    start_ = std::chrono::steady_clock::now();
+    threads_.reserve(guests_.size());
+    try {
+      for (auto const& guest : guests_)
+        threads_.emplace_back([this, &guest] {
+          guest->run();
+          std::uint64_t const one = 1;
+          [[maybe_unused]] auto const written = ::write(done_.get(), &one, sizeof one);
+        });
+    } catch (std::system_error const&) {
+      for (auto const& guest : guests_) guest->stop(Stopper::signal);
+      for (std::thread& thread : threads_) thread.join();
+      throw;
+    }
+  }
+
+  /// Until all guests have ended: services consoles, keeps the time limit, and obeys signals.
+  void watch(EndSignals const& signals) {
+    // A console's deadline is 40 ms after its first byte, and output is to be seen within 50.
+    constexpr int tick_milliseconds = 8;
+    while (!all_ended()) {
+      pollfd watched[] = {{signals.fd(), POLLIN, 0}, {done_.get(), POLLIN, 0}};
+      ::poll(watched, 2, tick_milliseconds);
+      std::uint64_t count = 0;
+      [[maybe_unused]] auto const drained = ::read(done_.get(), &count, sizeof count);
+      if (signals.take())
+        for (auto const& guest : guests_) guest->stop(Stopper::signal);
+      std::chrono::duration<double> const elapsed = std::chrono::steady_clock::now() - start_;
+      bool const too_long = options_.timeout > 0 && elapsed.count() >= options_.timeout;
+      for (auto const& guest : guests_) {
+        guest->service();
+        if (too_long) guest->stop(Stopper::timeout);
+      }
+    }
+  }
+
+  [[nodiscard]] bool all_ended() const {
+    for (auto const& guest : guests_)
+      if (!guest->ended()) return false;
+    return true;
+  }
+
+  /// What there is to say about how the guests ended.
+  int report() {
+    int status = 0;
+    for (auto const& guest : guests_) {
+      std::fputs(guest->statistics_text().c_str(), stderr);
+      for (std::string const& line : {guest->report(options_.timeout), guest->loss()}) {
+        if (line.empty()) continue;
+        std::fprintf(stderr, "mini_hypervisor: %s\n", line.c_str());
+        status = 1;
+      }
+    }
+    return status;
+  }
+
+  Options const& options_;
+  portico::SharedFiles shared_;
+  Fd directory_;
+  std::vector<portico::FileIdentity> protected_;
+  portico::SharedInput input_;
+  std::optional<portico::OutputSink> output_;
+  std::vector<std::unique_ptr<Guest>> guests_;
+  std::vector<std::thread> threads_;
+  Fd done_;
+  std::chrono::steady_clock::time_point start_;
+};
+
+}  // namespace
+}  // namespace mini_hypervisor
+
+int main(int argc, char** argv) {
+  using namespace mini_hypervisor;
+  Parsed const parsed = parse(argc, argv);
+  if (!parsed.options) return parsed.status;
+  try {
+    prepare_process();
+    EndSignals const signals;
+    Session session{*parsed.options};
+    if (parsed.options->map) std::fputs(session.map().c_str(), stderr);
+    return session.run(signals);
+  } catch (std::exception const& error) {
+    std::fprintf(stderr, "mini_hypervisor: %s\n", error.what());
+    return bad_input;
+  }
+}
