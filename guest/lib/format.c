@@ -77,12 +77,23 @@ static void put_string(struct Output* output, struct Conversion const* conversio
 static char const* read_flags(char const* format, struct Conversion* conversion) {
   for (;; ++format) {
     switch (*format) {
-      case '-': conversion->left = true; break;
-      case '0': conversion->zeros = true; break;
-      case '+': conversion->plus = true; break;
-      case ' ': conversion->space = true; break;
-      case '#': conversion->prefix = true; break;
-      default: return format;
+      case '-':
+        conversion->left = true;
+        break;
+      case '0':
+        conversion->zeros = true;
+        break;
+      case '+':
+        conversion->plus = true;
+        break;
+      case ' ':
+        conversion->space = true;
+        break;
+      case '#':
+        conversion->prefix = true;
+        break;
+      default:
+        return format;
     }
   }
 }
@@ -98,12 +109,17 @@ static char const* read_size(char const* format, int* size) {
   *size = 4;
   for (;; ++format) {
     switch (*format) {
-      case 'h': *size = *size == 2 ? 1 : 2; break;
+      case 'h':
+        *size = *size == 2 ? 1 : 2;
+        break;
       case 'l':
       case 'z':
       case 't':
-      case 'j': *size = 8; break;
-      default: return format;
+      case 'j':
+        *size = 8;
+        break;
+      default:
+        return format;
     }
   }
 }
@@ -155,8 +171,8 @@ static void format_all(struct Output* output, char const* format, va_list argume
     switch (conversion.letter) {
       case 'd':
       case 'i': {
-        uint64_t bits = conversion.size == 8 ? va_arg(arguments, uint64_t)
-                                             : va_arg(arguments, unsigned);
+        uint64_t bits =
+            conversion.size == 8 ? va_arg(arguments, uint64_t) : va_arg(arguments, unsigned);
         int64_t value = to_signed(bits, conversion.size);
         uint64_t magnitude = value < 0 ? 0 - (uint64_t)value : (uint64_t)value;
         put_number(output, &conversion, magnitude, sign_of(&conversion, value < 0), 10);
@@ -166,8 +182,8 @@ static void format_all(struct Output* output, char const* format, va_list argume
       case 'x':
       case 'X':
       case 'o': {
-        uint64_t bits = conversion.size == 8 ? va_arg(arguments, uint64_t)
-                                             : va_arg(arguments, unsigned);
+        uint64_t bits =
+            conversion.size == 8 ? va_arg(arguments, uint64_t) : va_arg(arguments, unsigned);
         uint64_t value = to_unsigned(bits, conversion.size);
         unsigned base = conversion.letter == 'u' ? 10 : conversion.letter == 'o' ? 8 : 16;
         char const* prefix = "";
@@ -185,8 +201,12 @@ static void format_all(struct Output* output, char const* format, va_list argume
         put_field(output, &conversion, "", 0, &c, 1);
         break;
       }
-      case 's': put_string(output, &conversion, va_arg(arguments, char const*)); break;
-      case '%': put(output, '%'); break;
+      case 's':
+        put_string(output, &conversion, va_arg(arguments, char const*));
+        break;
+      case '%':
+        put(output, '%');
+        break;
       default:
         // Not a conversion: print the `%`, and go on behind it.
         put(output, '%');
