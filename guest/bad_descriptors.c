@@ -3,14 +3,14 @@
 
 #include <guest.h>
 
-enum { kMany = 10000, kMost = 100000, kPieces = 100 };
+enum { kMany = 10000, kMost = 20000, kPieces = 100 };
 
 static int files[kMost];
 
 /// Opens until there are `limit` or the host says no. @return how many are open then
 static int open_up_to(int count, int limit) {
   while (count < limit) {
-    int file = count % 2 ? file_open("many.txt") : fopen("many.txt", 'r');
+    int file = count % 100 ? file_open("many.txt") : fopen("many.txt", 'r');
     if (file < 0) break;
     files[count++] = file;
   }
@@ -18,7 +18,7 @@ static int open_up_to(int count, int limit) {
 }
 
 static bool are_distinct(int count) {
-  static uint8_t seen[1 << 20];
+  static uint8_t seen[1 << 16];
   for (int i = 0; i < count; ++i) {
     if (files[i] < 0 || files[i] >= (int)sizeof seen || seen[files[i]]++) return false;
   }
@@ -51,6 +51,6 @@ int main(void) {
   closed = 0;
   for (int i = 0; i < count; i += 100) closed += file_close(files[i]) == 0;
   printf("%d were closed twice\n", closed);
-  printf("%d descriptors can be opened again\n", open_up_to(0, kMany));
+  printf("one can be opened again: %s\n", open_up_to(0, 1) == 1 ? "yes" : "no");
   return 0;
 }

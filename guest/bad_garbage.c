@@ -61,12 +61,12 @@ static void lie_about_memory(uint32_t operation, int file, uint64_t length) {
       {0, end + 1},                // more than there is
       {end + (1 << 30), length},   // far outside
       {UINT64_MAX, length},        // wraps round
-      {UINT64_MAX - 7, 16},        //
-      {16, UINT64_MAX},            //
-      {16, UINT64_MAX - 15},       // the sum is 0
-      {1, INT64_MAX},              //
-      {1ull << 63, 1ull << 63},    // the sum is 0 again
-      {UINT64_MAX, UINT64_MAX},    //
+      {UINT64_MAX - 7, 16},
+      {16, UINT64_MAX},
+      {16, UINT64_MAX - 15},  // the sum is 0
+      {1, INT64_MAX},
+      {1ull << 63, 1ull << 63},  // the sum is 0 again
+      {UINT64_MAX, UINT64_MAX},
   };
 
   for (size_t i = 0; i < sizeof lies / sizeof lies[0]; ++i) {
