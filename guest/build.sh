@@ -15,7 +15,8 @@ Makes an image for mini_hypervisor out of one C file, which may lie anywhere.
   -h, --help           this text
 
 The program has a `main`, includes <guest.h>, and is linked with the guest library; one that has
-a `_start` and functions of its own, as old guests do, keeps these. guest/template.c is a start.
+a `_start` and functions of its own, as old guests do, keeps these, and is compiled without -O, as
+they were. guest/template.c is a start.
 
 Environment: GUEST_CC      the C compiler (default: gcc, or cc where there is no gcc)
              GUEST_CFLAGS  further options for it
@@ -72,19 +73,15 @@ if [ -z "$only_library" ]; then
   [ -f "$source" ] || fail 2 "$source: not a file"
   [ -r "$source" ] || fail 2 "$source: may not be read"
   [ -n "$image" ] || image=${source%.c}.img
+  [ ! "$image" -ef "$source" ] || fail 2 "$image: is the C file itself"
   [ ! -d "$image" ] || fail 2 "$image: is a directory, the image needs a name"
-  # A name that begins with a dash would be taken for an option.
-  case $source in
-    /*) ;;
-    *) source=./$source ;;
-  esac
 fi
 
 compiler=${GUEST_CC:-}
 if [ -z "$compiler" ]; then
   if command -v gcc >/dev/null; then compiler=gcc; else compiler=cc; fi
 fi
-for tool in "$compiler" ld ar objcopy; do
+for tool in "$compiler" ld ar nm objcopy; do
   command -v "$tool" >/dev/null || fail 1 "$tool is missing: install gcc and binutils"
 done
 
@@ -119,6 +116,12 @@ fi
 
 # shellcheck disable=SC2086  # several options in one variable
 compile ${GUEST_CFLAGS:-} "$source" -o "$work/guest.o" || fail 1 "$source: not compiled"
+# Old guests were made without -O, and need it so: two `inb`s in a row, whose asm is not volatile,
+# would become one. They are those that begin in a _start of their own.
+if nm -g --defined-only "$work/guest.o" | grep -q ' _start$'; then
+  # shellcheck disable=SC2086
+  compile ${GUEST_CFLAGS:-} -O0 -w "$source" -o "$work/guest.o"
+fi
 if [ -z "$archive" ]; then
   archive=$work/library.a
   make_library "$archive"
@@ -131,6 +134,5 @@ ld -m elf_x86_64 -nostdlib -static --gc-sections --build-id=none -z noexecstack 
 objcopy -O binary "$work/guest.elf" "$work/guest.img"
 
 # A C file that does not compile leaves an older image as it was.
-mkdir -p -- "$(dirname -- "$image")"
-cat "$work/guest.img" >"$image" || fail 1 "$image: could not be written"
+cat "$work/guest.img" 2>/dev/null >"$image" || fail 1 "$image: could not be written"
 [ -n "$quiet" ] || printf '%s: %s bytes\n' "$image" "$(($(wc -c <"$work/guest.img")))"
