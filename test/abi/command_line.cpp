@@ -155,6 +155,14 @@ TEST_F(CommandLine, RefusesWhatItDoesNotKnow) {
   refuses({"-m", "2", "-p", "4", "hello.img"}, "hello.img|-g|guest");
 }
 
+TEST_F(CommandLine, RefusesOtherTimeouts) {
+  PORTICO_REQUIRES(kvm);
+  for (char const* value : {"x", "-1", "1x", ""}) {
+    refuses({"--timeout", value, "-m", "2", "-p", "4", "-g", "hello.img"}, "timeout");
+  }
+  refuses({"-m", "2", "-p", "4", "-g", "hello.img", "--timeout"}, "timeout");
+}
+
 TEST_F(CommandLine, RefusesImagesThatCannotBeRead) {
   PORTICO_REQUIRES(kvm);
   folder_.write("empty.img", "");

@@ -525,12 +525,15 @@ TEST_F(Files, StaySharedWhenTheLocalFileCannotBeMade) {
 TEST_F(Files, AreNeverMadeInPlaceOfAnImage) {
   PORTICO_REQUIRES(kvm);
   Script script;
-  script.open_write("boot", A, "-1").open_write("link", A, "-1").open_write("next", A);
+  for (char const* name : {"boot", "link", "other"}) script.open_write(name, A, "-1");
+  script.open_write("next", A);
   folder_.write("boot.local0", script.image());
+  folder_.take("own.img", "other.local0");
   link("boot.local0", "link.local0");
-  Result const result = run(folder_, {"-m", "2", "-p", "4", "-g", "boot.local0"});
+  Result const result = run(folder_, {"-m", "2", "-p", "4", "-g", "boot.local0", "other.local0"});
   script.check(result.out);
   EXPECT_EQ(content("boot.local0"), script.image());
+  EXPECT_EQ(content("other.local0"), image_bytes("own.img"));
 }
 
 TEST_F(Files, AreNeverMadeInPlaceOfTheConsolesFile) {
@@ -586,7 +589,7 @@ TEST_F(Files, AreAtMost64OfTheHost) {
   // The soft limit of descriptors is not the guests' limit.
   Result const result = run(folder_, {"-m", "2", "-p", "4", "-g", "limits.img", "-f", "shared.txt"},
                             {.text = "f", .soft_descriptors = 24});
-  EXPECT_EQ(result.out, "64 closed again\n");
+  EXPECT_EQ(result.out, "64 twice-1-1 closed again\n");
   EXPECT_EQ(result.status, 0) << result.error;
   for (int i = 0; i < 64; ++i) {
     std::string const name = (i < 10 ? "f00" : "f0") + std::to_string(i) + ".local0";

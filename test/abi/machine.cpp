@@ -119,6 +119,14 @@ TEST_P(Layout, MapsNothingElse) {
   }
 }
 
+TEST_P(Layout, FaultsRightBehindMemory) {
+  PORTICO_REQUIRES(kvm);
+  folder_.take("fault.img");
+  Result const result = run(folder_, arguments({"fault.img"}));
+  EXPECT_EQ(result.out, "ae0\n") << "the page is not present, and nothing else is wrong";
+  EXPECT_EQ(result.status, 0) << result.error;
+}
+
 /// An image for guests/big.S: see there.
 std::string big_image(std::size_t size) {
   std::string image = image_bytes("big.img");
@@ -176,6 +184,16 @@ TEST(Image, WithMoreThan64KiBOfDataRuns) {
     EXPECT_EQ(result.out, "422709590947\n");
     EXPECT_EQ(result.status, 0) << result.error;
   }
+}
+
+TEST(Image, OfOneByteRuns) {
+  PORTICO_REQUIRES(kvm);
+  Folder folder;
+  folder.write("hlt.img", "\xF4");
+  Result const result = run(folder, {"-m", "2", "-p", "4", "-g", "hlt.img"});
+  EXPECT_EQ(result.out, "");
+  EXPECT_EQ(result.error, "");
+  EXPECT_EQ(result.status, 0);
 }
 
 TEST(Image, InElfIsLoadedOrRefusedWithTheWayOut) {

@@ -57,6 +57,10 @@ void __attribute__((noreturn)) __attribute__((section(".start"))) _start(void) {
       ++count;
     }
     print_number(count);
+    // One for each file and direction: what is open already can be opened again, nothing else can.
+    print(fopen("f002", 'w') >= 0 ? " twice" : " once");
+    print_number(fopen("shared.txt", 'r'));
+    print_number(fopen("f002", 'r'));
     for (int i = 0; i < count; ++i) fwrite(files[i], (uint8_t)('A' + i % 26));
     print(fclose(files[0]) == 0 ? " closed " : " not closed ");
     print(fopen("more", 'w') >= 0 ? "again" : "never");
