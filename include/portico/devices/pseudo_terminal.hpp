@@ -113,10 +113,13 @@ class PseudoTerminal {
 
   void let_reader_finish() const noexcept {
     Fd const other_end{::open(name_.c_str(), O_RDWR | O_NOCTTY | O_CLOEXEC)};
-    int unread = 0;
-    for (int waited = 0; waited < finish_milliseconds; waited += 10) {
-      if (::ioctl(other_end.get(), FIONREAD, &unread) != 0 || unread == 0) return;
+    // The kernel hands output over behind our back, so that one look at an empty queue says little.
+    int empty_looks = 0;
+    for (int waited = 0; waited < finish_milliseconds && empty_looks < 2; waited += 10) {
       (void)wait_for(-1, 0, {{}, 10});
+      int unread = 0;
+      if (::ioctl(other_end.get(), FIONREAD, &unread) != 0) return;
+      empty_looks = unread == 0 ? empty_looks + 1 : 0;
     }
   }
 
