@@ -42,6 +42,26 @@ inline bool set_immediate_exit(kvm_run& page, bool on) noexcept {
   return std::atomic_ref<std::uint8_t>{page.immediate_exit}.exchange(on ? 1 : 0) != 0;
 }
 
+/// The page in which KVM gathers coalesced accesses: a view, valid as long as its vCPU. The kernel writes `last` and
+/// the entries, we write `first`.
+class CoalescedRing {
+ public:
+  explicit CoalescedRing(std::byte* page) noexcept : page_{page} {}
+
+  [[nodiscard]] abi::CoalescedRingHead& head() const noexcept {
+    return *reinterpret_cast<abi::CoalescedRingHead*>(page_);
+  }
+
+  /// All places of the ring; those from head().first up to head().last, modulo their number, are filled.
+  [[nodiscard]] gsl::span<kvm_coalesced_mmio const> entries() const noexcept {
+    return {reinterpret_cast<kvm_coalesced_mmio const*>(page_ + sizeof(abi::CoalescedRingHead)),
+            abi::coalesced_ring_size};
+  }
+
+ private:
+  std::byte* page_;
+};
+
 /// Classes of registers that the page can carry (KVM_CAP_SYNC_REGS), combined with `|`.
 enum class SyncedRegisters : std::uint64_t {
   none = 0,
@@ -104,14 +124,13 @@ class Vcpu {
 
   kvm_run const& page() const noexcept { return *page_; }
 
-  /// The ring of coalesced accesses that this vCPU's VM shares among its vCPUs, where
-  /// KVM_CAP_COALESCED_MMIO says that it stands on page `page_number` of the mapping.
-  abi::CoalescedRingHead& coalesced_ring(int page_number) noexcept {
+  /// The ring of coalesced accesses, which all vCPUs of a VM share; `page_number` is what
+  /// KVM_CAP_COALESCED_MMIO says.
+  CoalescedRing coalesced_ring(int page_number) noexcept {
     Expects(page_number > 0 &&
             static_cast<std::size_t>(page_number) < page_bytes_ / abi::page_size);
-    return *reinterpret_cast<abi::CoalescedRingHead*>(reinterpret_cast<std::byte*>(page_) +
-                                                      static_cast<std::size_t>(page_number) *
-                                                          abi::page_size);
+    return CoalescedRing{reinterpret_cast<std::byte*>(page_) +
+                         static_cast<std::size_t>(page_number) * abi::page_size};
   }
 
   /// Makes the next run() complete a pending access and return EINTR without entering the guest,

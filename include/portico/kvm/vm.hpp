@@ -93,13 +93,9 @@ class Vm {
   /// Gives KVM the four pages below 4 GiB that Intel processors without "unrestricted guest" need
   /// to run real mode; a no-op elsewhere. Before the first vCPU; no memory slot may stand there.
   void reserve_real_mode_pages(std::uint64_t address = 0xFFFB'C000) {
-    if (check_extension(KVM_CAP_SET_IDENTITY_MAP_ADDR) > 0) {
-      call(fd_, KVM_SET_IDENTITY_MAP_ADDR, "KVM_SET_IDENTITY_MAP_ADDR", &address);
-    }
-    if (check_extension(KVM_CAP_SET_TSS_ADDR) > 0) {
-      call(fd_, KVM_SET_TSS_ADDR, "KVM_SET_TSS_ADDR",
-           static_cast<unsigned long>(address + abi::page_size));
-    }
+    call(fd_, KVM_SET_IDENTITY_MAP_ADDR, "KVM_SET_IDENTITY_MAP_ADDR", &address);
+    call(fd_, KVM_SET_TSS_ADDR, "KVM_SET_TSS_ADDR",
+         static_cast<unsigned long>(address + abi::page_size));
   }
 
   /// Puts the PIC pair, the IOAPIC and each vCPU's local APIC into the kernel; before the first
