@@ -1,6 +1,8 @@
 // Guests that never exit, and threads that get them out.
 
 #include <gtest/gtest.h>
+#include <pthread.h>
+#include <signal.h>
 
 #include <atomic>
 #include <cerrno>
@@ -46,6 +48,21 @@ TEST(KickOnKvm, GetsAnEndlessLoopOut) {
   kick.send();
   vcpu.join();
   EXPECT_EQ(guest.vcpu.regs().rip, 0U);
+}
+
+// The signal has come and gone when KVM_RUN is called: only immediate_exit is left to tell of it.
+TEST(KickOnKvm, OneBeforeTheGuestIsEnteredCounts) {
+  PORTICO_REQUIRES(kvm, capability(KVM_CAP_IMMEDIATE_EXIT));
+  EndlessGuest guest;
+  kvm::Kick kick;
+  kvm::KickTarget const target{kick, guest.vcpu.page()};
+  kick.send();
+  EXPECT_EQ(guest.vcpu.run(), EINTR);
+  EXPECT_TRUE(guest.vcpu.immediate_exit(false));
+  ::pthread_kill(::pthread_self(),
+                 kick.signal());  // as if immediate_exit was taken back in between
+  EXPECT_EQ(guest.vcpu.run(), EINTR);
+  EXPECT_TRUE(guest.vcpu.immediate_exit(false));
 }
 
 // Each kick must be answered by one return from KVM_RUN. The next is sent the moment that the vCPU reports the last,
