@@ -47,7 +47,7 @@ FORBIDDEN_WORDS = {
     r"\bvirtual\b": "virtual",
     r"\bstd::function\b": "std::function",
     r"\bstd::visit\b": "std::visit (use portico::match)",
-    r"\busing\s+namespace\b": "using namespace",
+    r"^using\s+namespace\b": "using namespace, for everyone who includes it",
 }
 
 LONGEST = 400
