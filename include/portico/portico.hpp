@@ -11,6 +11,7 @@
 #include <portico/device/clock.hpp>
 #include <portico/device/device_map.hpp>
 #include <portico/device/irq_line.hpp>
+#include <portico/device/locked.hpp>
 #include <portico/device/run_control.hpp>
 #include <portico/machine.hpp>
 #include <portico/machine/map_text.hpp>

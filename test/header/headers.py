@@ -1,12 +1,13 @@
 #!/usr/bin/env python3
-"""Compiles every header alone and twice, its example, and all of them into two linked objects.
+"""Compiles every header alone and twice with its example, and all into two linked objects.
 
 usage: headers.py FOLDER [OPTION...]   FOLDER holds portico/; options go to the compiler, which
                                        the environment names as PORTICO_CXX. One TAP line each:
 
-  portico/x.hpp                        alone, and included twice
-  portico/x.hpp: example               the code at the head of the header compiles after it
-  one definition                       two objects that include everything link (without RTTI)
+  portico/x.hpp                        nothing has to be included before it, and it may be
+                                       included twice; the code at its head compiles after it
+  all together                         two objects that include everything compile with strict
+                                       warnings and without RTTI, and link: nothing is defined twice
 """
 
 import concurrent.futures
@@ -38,40 +39,37 @@ class Compiler:
 
 
 def example_of(header):
-    """The code at the head of a header: what is indented by four more in its first comment."""
-    lines = []
+    """The code at the head of a header: what its first comment indents by four, as Markdown has it."""
+    lines, inside = [], False
     for line in header.read_text().split("\n"):
         if not line.startswith("//"):
             break
         text = line.lstrip("/")
-        if text.startswith("     "):
+        inside = not text or re.match(" {5}", text) and (inside or text[5] != " ")
+        if inside:
             lines.append(text[5:])
-        elif lines and not text.strip():
-            lines.append("")
     return "\n".join(lines).strip()
 
 
-def errors_of_header(compiler, name):
-    return compiler.errors_of(f"#include <{name}>\n#include <{name}>\n", *WARNINGS)
-
-
-def errors_of_example(compiler, name, example):
-    """The code has to compile as it stands: at namespace level, or as the body of a function."""
+def errors_of_header(compiler, name, example):
+    """The example has to compile as it stands: at namespace level, or as a function's body."""
     is_include = re.compile(r"#\s*include\b")
     lines = example.split("\n")
-    includes = [f"#include <{heavy}>" for heavy in EXAMPLE_INCLUDES]
-    includes += [f"#include <{name}>"] + [line for line in lines if is_include.match(line)]
-    top = "\n".join(includes)
+    header = f"#include <{name}>\n#include <{name}>\n"
+    top = header + "".join(f"#include <{other}>\n" for other in EXAMPLE_INCLUDES)
+    top += "".join(f"{line}\n" for line in lines if is_include.match(line))
     body = "\n".join(line for line in lines if not is_include.match(line))
-    errors = []
-    for shape in (f"{top}\n#line 1 \"example\"\n{body}\n",
-                  f"{top}\nint example(int argc, char** argv) {{\n"
-                  f"#line 1 \"example\"\n{body}\nreturn 0;\n}}\n"):
-        errors.append(compiler.errors_of(shape))
-        if not errors[-1]:
-            return ""
-    return ("the code at its head compiles neither at namespace level nor as the body of a "
-            f"function, where the compiler says:\n{min(errors, key=len)}")
+    body = f"#line 1 \"example\"\n{body}\n"
+    at_top = compiler.errors_of(top + body)
+    if not at_top:
+        return ""
+    if errors := compiler.errors_of(header):
+        return errors
+    if "int main(" in body:
+        return at_top
+    inside = compiler.errors_of(f"{top}int example() {{\n{body}return 0;\n}}\n")
+    return inside and ("the code at its head compiles neither at namespace level nor as the body "
+                       "of a function, where the compiler says:\n" + min(at_top, inside, key=len))
 
 
 def errors_of_linking(compiler, names):
@@ -94,12 +92,10 @@ def checks(root, options):
     compiler = Compiler(root, options)
     headers = sorted(root.glob("portico/**/*.hpp"))
     names = [header.relative_to(root).as_posix() for header in headers]
-    yield "one definition", lambda: errors_of_linking(compiler, names)
+    yield "all together", lambda: errors_of_linking(compiler, names)
     for header, name in zip(headers, names):
-        yield name, lambda name=name: errors_of_header(compiler, name)
-        if example := example_of(header):
-            yield (f"{name}: example",
-                   lambda name=name, example=example: errors_of_example(compiler, name, example))
+        yield (name, lambda header=header, name=name:
+               errors_of_header(compiler, name, example_of(header)))
 
 
 def main():

@@ -29,7 +29,7 @@ class Headers(unittest.TestCase):
 
     def test_a_wrong_example_is_found(self):
         self.assertEqual(self.failures(sum=EXAMPLE.replace("2)", "2, 3)") + SUM),
-                         ["portico/sum.hpp: example"])
+                         ["portico/sum.hpp"])
 
     def test_a_missing_include_is_found(self):
         self.assertEqual(self.failures(a="#pragma once\n#include <vector>\n",
@@ -41,18 +41,18 @@ class Headers(unittest.TestCase):
 
     def test_a_definition_that_is_not_inline_is_found(self):
         self.assertEqual(self.failures(a="#pragma once\nint f();\nint f() { return 1; }\n"),
-                         ["one definition"])
+                         ["all together"])
 
     def test_a_need_of_rtti_is_found(self):
         self.assertEqual(self.failures(a="#pragma once\n#include <typeinfo>\n"
                                          "inline auto& i = typeid(int);\nstruct B { virtual ~B() "
                                          "= default; };\ninline auto& f(B& b) "
                                          "{ return typeid(b); }\n"),
-                         ["one definition"])
+                         ["all together"])
 
     def test_a_warning_of_the_host_project_is_found(self):
-        self.assertIn("portico/a.hpp",
-                      self.failures(a="#pragma once\ninline char f(long x) { return x; }\n"))
+        self.assertEqual(self.failures(a="#pragma once\ninline char f(long x) { return x; }\n"),
+                         ["all together"])
 
 
 if __name__ == "__main__":

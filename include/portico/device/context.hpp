@@ -1,10 +1,13 @@
 /// What handlers may ask for, gathered: the last argument of every access.
 ///
-///     #include <portico/device/context.hpp>
-///     portico::GuestMemory memory{1 * portico::MiB};
-///     portico::RunControl control;
-///     portico::Context context{memory, control};       // in a test: just what the devices under
-///     test ask for board.out(0x20, std::uint32_t{7}, context);
+///     #include <portico/device/device_map.hpp>
+///     #include <portico/memory/guest_memory.hpp>
+///     struct Probe { void write(std::uint32_t address, portico::GuestMemory& ram); };
+///     void test(portico::DeviceMap<portico::Port<0x20, Probe>>& board) {
+///       portico::GuestMemory memory{1 * portico::MiB};
+///       portico::Context context{memory};     // in a test: just what the devices ask for
+///       board.out(0x20, std::uint32_t{7}, context);
+///     }
 ///
 /// A machine brings its own. What a context lacks is a compile error that names it.
 #pragma once

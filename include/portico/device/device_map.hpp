@@ -6,9 +6,12 @@
 ///       std::uint8_t read() { return static_cast<std::uint8_t>(std::getchar()); }
 ///     };
 ///     using Board = portico::DeviceMap<portico::Port<0xE9, Serial, portico::Named<"console">>>;
-///     Board board{Serial{}};                      // one argument per entry: a device, or a
-///     callable that returns one portico::Context<> context; board.out(0xE9, std::uint8_t{'x'},
-///     context); board.get<"console">();
+///     int main() {
+///       Board board{Serial{}};      // one argument per entry: a device, or what returns one
+///       portico::Context<> context;
+///       board.out(0xE9, std::uint8_t{'x'}, context);
+///       board.get<"console">().write('y');
+///     }
 ///
 /// An access belongs to the entry that holds its first byte, and there to the register with exactly
 /// its offset and width. Nothing is split. An unclaimed read gives all ones, an unclaimed write is

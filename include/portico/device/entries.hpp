@@ -1,11 +1,12 @@
 /// The words of a device map: where a device stands, and with what options.
 ///
 ///     #include <portico/device/entries.hpp>
+///     class Serial; class Uart16550; class SimpleDisk; class Pic8259A;
 ///     using Console = portico::Port<0xE9, Serial>;
 ///     using Uart    = portico::Port<0x3F8, Uart16550, portico::Irq<4>, portico::Named<"com1">>;
 ///     using Disk    = portico::Mmio<0x20'0100, SimpleDisk, portico::Stride<8>>;
-///     using Pic     = portico::On<Pic8259A, portico::Ranges<portico::Ports<0x20, 2>,
-///     portico::Ports<0xA0, 2>>>;
+///     using Pic     = portico::On<Pic8259A,
+///         portico::Ranges<portico::Ports<0x20, 2>, portico::Ports<0xA0, 2>>>;
 ///
 /// Every option is a type; their order does not matter. These are descriptions only: DeviceMap
 /// checks and owns the devices.

@@ -1,9 +1,11 @@
 /// What the map knows about one entry: device, options, ranges, and each range's rows with their
 /// final offsets.
 ///
-///     using Traits = portico::detail::EntryTraits<portico::Port<0x20, SimpleDisk,
-///     portico::Named<"disk">>>; static_assert(Traits::range<0>.size == 3 && Traits::name ==
-///     "disk");
+///     #include <portico/device/entry_traits.hpp>
+///     struct Serial { void write(std::uint8_t byte); };
+///     using Traits = portico::detail::EntryTraits<
+///         portico::Port<0xE9, Serial, portico::Named<"console">>>;
+///     static_assert(Traits::range<0>.size == 1 && Traits::name == "console");
 ///
 /// Internal to the library: DeviceMap, the machine and the printers read it.
 #pragma once

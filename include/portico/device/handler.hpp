@@ -2,6 +2,7 @@
 /// asks for.
 ///
 ///     #include <portico/device/handler.hpp>
+///     #include <portico/memory/guest_memory.hpp>
 ///     struct Disk { void execute(std::uint8_t command, portico::GuestMemory& ram); };
 ///     using Execute = portico::HandlerTraits<&Disk::execute>;
 ///     static_assert(Execute::writes && Execute::width == 1 && !Execute::batch);

@@ -1,9 +1,9 @@
 /// A lock around a device's handlers, so that several vCPUs may reach it.
 ///
-///     #include <portico/device/locked.hpp>
+///     #include <portico/portico.hpp>
+///     struct Serial { void write(std::uint8_t byte) { std::putchar(byte); } };
 ///     using Board = portico::DeviceMap<portico::Port<0xE9, portico::Locked<Serial>>>;
-///     portico::Machine<Board, portico::Vcpus<4>> machine{...};      // Serial itself stays as it
-///     is
+///     void run(portico::Machine<Board, portico::Vcpus<4>>& machine);   // Serial stays as it is
 ///
 /// The lock is held for the length of a handler, never longer: a handler that waits (for input,
 /// say) makes every vCPU wait that comes after it. A device that locks more finely says `static

@@ -1,10 +1,11 @@
 /// Register tables: which handler stands at which offset.
 ///
 ///     #include <portico/device/registers.hpp>
+///     #include <portico/memory/guest_memory.hpp>
 ///     struct SimpleDisk {
-///       void set_sector(std::uint32_t sector);                                 // 4 bytes wide:
-///       the parameter says so void set_address(std::uint32_t address); void execute(std::uint8_t
-///       command, portico::GuestMemory& ram);
+///       void set_sector(std::uint32_t sector);   // 4 bytes wide: the parameter says so
+///       void set_address(std::uint32_t address);
+///       void execute(std::uint8_t command, portico::GuestMemory& ram);
 ///
 ///       using registers = portico::Registers<
 ///           portico::WriteOnly<0, &SimpleDisk::set_sector>,

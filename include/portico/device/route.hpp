@@ -1,10 +1,12 @@
 /// From a number to a constant: a balanced tree of compares over a table that the compiler knows.
 ///
 ///     #include <portico/device/route.hpp>
-///     static constexpr std::array spans{portico::Span{0x20, 2}, portico::Span{0xE9, 1}};
-///     int const which = portico::route<spans>(port,
-///         []<std::size_t Index>() { return static_cast<int>(Index); },
-///         [] { return -1; });
+///     inline constexpr std::array spans{portico::Span{0x20, 2}, portico::Span{0xE9, 1}};
+///     int which(std::uint64_t port) {
+///       return portico::route<spans>(port,
+///           []<std::size_t Index>() { return static_cast<int>(Index); },
+///           [] { return -1; });
+///     }
 ///
 /// No table is left at run time: each step is one compare with a constant, and the call at the end
 /// is direct and inlined. The depth is the logarithm of the number of spans.

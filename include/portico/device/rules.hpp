@@ -1,10 +1,9 @@
 /// The rules of a device map: one class template each, whose arguments name the guilty and whose
-/// text says what to do.
+/// text says what to do. What a compiler says of two devices on one port:
 ///
-///     error: static assertion failed: Two entries claim one port. To fix this: move one of them
-///     ... note: in instantiation of template class
-///           'portico::rules::port_claimed_twice<portico::Text<{"0x3ff"}>, Uart16550,
-///           DebugConsole>'
+///   error: static assertion failed: Two entries claim one port. To fix this: move one of them ...
+///   note: in instantiation of template class
+///         'portico::rules::port_claimed_twice<portico::Text<{"0x3ff"}>, Uart16550, DebugConsole>'
 ///
 /// DeviceMap instantiates them from its `requires`, so that a compiler reports at the line that
 /// names the board. Each has a test under test/compile_fail.

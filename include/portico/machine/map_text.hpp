@@ -1,11 +1,15 @@
 /// The device map as text, derived from the type.
 ///
 ///     #include <portico/machine/map_text.hpp>
-///     std::fputs(portico::map_text<Board>().c_str(), stdout);
-///     std::fputs(portico::memory_text(machine.memory()).c_str(), stdout);
+///     #include <portico/machine.hpp>
+///     template <class Board>
+///     void print(portico::Machine<Board>& machine) {
+///       std::fputs(portico::map_text<Board>().c_str(), stdout);
+///       std::fputs(portico::memory_text(machine.memory()).c_str(), stdout);
+///     }
 ///
-/// One line for each range, then one for each of its registers, with the handler's name, offset, width and access as manuals
-/// give them (rw, r-, -w).
+/// One line for each range, then one for each of its registers, with the handler's name, offset,
+/// width and access as manuals give them (rw, r-, -w).
 #pragma once
 
 #include <cstdint>

@@ -1,19 +1,19 @@
-/// Observers: what a run tells beside its work. A run without one is the same code as if there were none.
+/// Observers: what a run tells beside its work. A run without one is the same code as if there were
+/// none.
 ///
-///     #include <portico/machine/observer.hpp>
+///     #include <portico/machine.hpp>
 ///     struct CountReads {
 ///       void access(portico::Access const& access, portico::Claim const&) {
 ///         if (access.direction == portico::Direction::read) ++reads;
 ///       }
 ///       std::uint64_t reads = 0;
 ///     };
-///     CountReads count;
-///     portico::Stop const stop = machine.run(count);
+///     portico::Stop run(auto& machine, CountReads& count) { return machine.run(count); }
 ///
-/// An observer has one or both of: `access(Access const&, Claim const&)`, after each access was carried out, with the data read
-/// or written; `exit(kvm::Exit const&, std::uint32_t
-/// reason)`, after each other exit, with KVM's number for it. They are called on the vCPU's thread: with several vCPUs, from
-/// several threads at once.
+/// An observer has one or both of: `access(Access const&, Claim const&)`, after each access was
+/// carried out, with the data read or written; `exit(kvm::Exit const&, std::uint32_t reason)`, after
+/// each other exit, with KVM's number for it. They are called on the vCPU's thread: with several
+/// vCPUs, from several threads at once.
 #pragma once
 
 #include <cstdint>

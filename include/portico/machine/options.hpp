@@ -1,9 +1,15 @@
-/// What a machine can be told beside its parts; each option is a type, its value given to the constructor.
+/// What a machine can be told beside its parts; each option is a type, its value given to the
+/// constructor.
 ///
-///     #include <portico/machine/options.hpp>
-///     portico::Machine machine{portico::GuestMemory{1 * portico::GiB}, Board{},
-///                              portico::Vcpus<8>{4},                  // at most 8 vCPUs, 4 of them made
-///                              portico::KickSignal{SIGRTMIN + 3}};
+///     #include <portico/device/locked.hpp>
+///     #include <portico/machine.hpp>
+///     struct Serial { void write(std::uint8_t byte) { std::putchar(byte); } };
+///     using Board = portico::DeviceMap<portico::Port<0xE9, portico::Locked<Serial>>>;
+///     int main() {
+///       portico::Machine machine{portico::GuestMemory{1 * portico::GiB}, Board{},
+///                                portico::Vcpus<8>{4},     // at most 8 vCPUs, 4 of them made
+///                                portico::KickSignal{SIGRTMIN + 3}};
+///     }
 #pragma once
 
 #include <signal.h>

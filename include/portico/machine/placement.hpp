@@ -1,9 +1,15 @@
 /// Where RAM, page tables and devices stand in a guest's physical addresses.
 ///
-///     portico::detail::fit_memory<Board>(memory);             // RAM leaves the devices' addresses out
-///     auto const tables = portico::detail::free_address<Board>(memory, bytes);
+///     #include <portico/machine/placement.hpp>
+///     #include <portico/memory/guest_memory.hpp>
+///     template <class Board>
+///     auto place(portico::GuestMemory& memory, std::uint64_t bytes_of_tables) {
+///       portico::detail::fit_memory<Board>(memory);         // RAM leaves the devices' addresses out
+///       return portico::detail::free_address<Board>(memory, bytes_of_tables);
+///     }
 ///
-/// Internal to the library; Machine uses it. An entry inside RAM would never exit and be silently dead, so it is refused.
+/// Internal to the library; Machine uses it. An entry inside RAM would never exit and be silently
+/// dead, so it is refused.
 #pragma once
 
 #include <cstdint>

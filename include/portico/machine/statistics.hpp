@@ -1,12 +1,18 @@
 /// Counters for each device of a map, as an observer of a run.
 ///
 ///     #include <portico/machine/statistics.hpp>
-///     portico::Statistics<Board> statistics;
-///     portico::Stop const stop = machine.run(statistics);
-///     std::fputs(statistics.text().c_str(), stderr);
+///     #include <portico/machine.hpp>
+///     template <class Board>
+///     portico::Stop run(portico::Machine<Board>& machine) {
+///       portico::Statistics<Board> statistics;
+///       portico::Stop const stop = machine.run(statistics);
+///       std::fputs(statistics.text().c_str(), stderr);
+///       return stop;
+///     }
 ///
-/// One instance counts one vCPU's accesses; add those of several vCPUs or machines with `+=`. The unclaimed addresses are told
-/// one by one as far as 64 different ones; the rest is counted together, so a guest cannot make the table grow.
+/// One instance counts one vCPU's accesses; add those of several vCPUs or machines with `+=`. The
+/// unclaimed addresses are told one by one as far as 64 different ones; the rest is counted
+/// together, so a guest cannot make the table grow.
 #pragma once
 
 #include <array>
