@@ -40,7 +40,7 @@ static void try(char const* name, size_t length) {
 }
 
 int main(void) {
-  enum { kLongest = 20000 };
+  enum { kLongest = 4096 };
 
   char* name = allocate(kLongest);
   memset(name, 'c', kLongest);
@@ -51,12 +51,11 @@ int main(void) {
   try(name, 300);
   try(name, 301);
   try(name, 302);
-  try(name, 4096);
+  try(name, 1000);
   try(name, kLongest);
   // Without any '/' too, which only the length forbids then.
   memset(name, 'n', kLongest);
   try(name, 301);
-  try(name, 4096);
 
   int file = fopen("short.txt", 'w');
   failures += file < 0 || fwrite('s', file) != 's' || fclose(file) != 0;

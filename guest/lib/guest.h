@@ -1,4 +1,3 @@
-/// @file
 /// What a guest of `mini_hypervisor` can call: the console, files, memory, strings and `printf`.
 ///
 /// ```c

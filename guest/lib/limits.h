@@ -1,4 +1,3 @@
-/// @file
 /// The sizes of integers, from the compiler.
 
 #ifndef PORTICO_GUEST_LIMITS_H

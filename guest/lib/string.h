@@ -1,4 +1,3 @@
-/// @file
 /// The memory and string functions of C that guests have.
 
 #ifndef PORTICO_GUEST_STRING_H
