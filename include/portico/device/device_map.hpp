@@ -62,7 +62,7 @@ class Slots;
 
 template <std::size_t... Index, class... Entries>
 class Slots<std::index_sequence<Index...>, Entries...>
-    : Slot<Index, typename EntryTraits<Entries>::Held>... {
+    : public Slot<Index, typename EntryTraits<Entries>::Held>... {
  public:
   constexpr Slots() = default;
 
@@ -232,8 +232,10 @@ class DeviceMap : detail::Slots<std::index_sequence_for<Entries...>, Entries...>
     auto const found = [&]<std::size_t Index>() __attribute__((always_inline)) {
       constexpr detail::RangeValues range = Found::template sorted<InSpace>[Index];
       using Table = typename Traits<range.entry>::template TableAt<range.range>;
+      using Held = typename Traits<range.entry>::Held;
       return detail::access_range<Way, range.entry, range.range, Table>(
-          this->template held<range.entry>(), address - range.base, width, count, data, context);
+          static_cast<detail::Slot<range.entry, Held>&>(*this).held, address - range.base, width,
+          count, data, context);
     };
     auto const missed = [&]() __attribute__((always_inline)) {
       return detail::unclaimed<Way>(-1, -1, width, count, data);
@@ -301,13 +303,7 @@ class DeviceMap : detail::Slots<std::index_sequence_for<Entries...>, Entries...>
 
  private:
   template <Space InSpace>
-  static constexpr auto spans = [] {
-    std::array<Span, Found::template count_in<InSpace>> result{};
-    for (std::size_t index = 0; index < result.size(); ++index)
-      result[index] = {Found::template sorted<InSpace>[index].base,
-                       Found::template sorted<InSpace>[index].size};
-    return result;
-  }();
+  static constexpr auto spans = detail::spans_of(Found::template sorted<InSpace>);
 
   template <Space InSpace, class Value, class Context>
   bool write_value(std::uint64_t address, Value value, Context& context) {

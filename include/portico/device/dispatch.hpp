@@ -54,17 +54,13 @@ consteval bool check_thread_safety() {
   return safe_for_threads<Held>();
 }
 
-/// Holds the lock of a Locked device, or nothing.
+/// Holds the lock of a Locked device.
 template <class Held>
 class Guard {
  public:
-  [[gnu::always_inline]] explicit Guard(Held& held) : held_{held} {
-    if constexpr (DeviceOf<Held>::locked) held_.mutex().lock();
-  }
+  explicit Guard(Held& held) : held_{held} { held_.mutex().lock(); }
 
-  [[gnu::always_inline]] ~Guard() {
-    if constexpr (DeviceOf<Held>::locked) held_.mutex().unlock();
-  }
+  ~Guard() { held_.mutex().unlock(); }
 
   Guard(Guard const&) = delete;
   Guard& operator=(Guard const&) = delete;
@@ -79,16 +75,21 @@ concept HasDeadline = requires { &Device::deadline; };
 template <std::size_t Entry, class Held, class Context>
 void call_deadline(Held& held, Context& context) {
   using Device = typename DeviceOf<Held>::type;
-  Guard<Held> const guard{held};
-  call_handler<&Device::deadline, Entry>(
-      device_in(held), context, typename HandlerTraits<&Device::deadline>::Write::Services{});
+  using Wanted = typename HandlerTraits<&Device::deadline>::Write::Services;
+  if constexpr (DeviceOf<Held>::locked) {
+    Guard<Held> const guard{held};
+    call_handler<&Device::deadline, Entry>(held.device(), context, Wanted{});
+  } else {
+    call_handler<&Device::deadline, Entry>(held, context, Wanted{});
+  }
 }
 
 /// One element or one batch through one row.
 template <Direction Way, class Line, std::size_t Entry, class Device, class Context>
-[[gnu::always_inline]] inline void perform(Device& device, [[maybe_unused]] std::uint64_t offset,
-                                           [[maybe_unused]] std::uint32_t width,
-                                           std::uint32_t count, std::byte* data, Context& context) {
+[[gnu::always_inline]] inline void perform_on(Device& device, [[maybe_unused]] std::uint64_t offset,
+                                              [[maybe_unused]] std::uint32_t width,
+                                              std::uint32_t count, std::byte* data,
+                                              Context& context) {
   constexpr auto chosen = [] {
     if constexpr (Way == Direction::read)
       return Line::read;
@@ -122,10 +123,24 @@ template <Direction Way, class Line, std::size_t Entry, class Device, class Cont
   }
 }
 
-template <class Line, Direction Way>
-inline constexpr bool may_stop =
-    Way == Direction::read ? HandlerTraits<Line::read>::asks_for_control
-                           : HandlerTraits<Line::write>::asks_for_control;
+/// The same under the device's lock, if it has one; and the claim.
+template <Direction Way, class Table, std::size_t Row, std::size_t Entry, std::size_t Range,
+          class Held, class Context>
+[[gnu::always_inline]] inline Claim perform(Held& held, std::uint64_t offset, std::uint32_t width,
+                                            std::uint32_t count, std::byte* data,
+                                            Context& context) {
+  using Line = typename Table::template Line<Row>;
+  if constexpr (DeviceOf<Held>::locked) {
+    Guard<Held> const guard{held};
+    perform_on<Way, Line, Entry>(held.device(), offset, width, count, data, context);
+  } else {
+    perform_on<Way, Line, Entry>(held, offset, width, count, data, context);
+  }
+  return Claim{static_cast<std::int32_t>(Entry), static_cast<std::int32_t>(Range),
+               static_cast<std::int32_t>(Row),
+               Way == Direction::read ? HandlerTraits<Line::read>::asks_for_control
+                                      : HandlerTraits<Line::write>::asks_for_control};
+}
 
 /// A row of a table, with where it stands in the table.
 struct PlacedRow {
@@ -136,65 +151,68 @@ struct PlacedRow {
 
 /// The rows of a table that an access of one direction and width can reach, ascending. Width 0:
 /// those that take any.
+template <std::size_t Count>
+constexpr bool row_fits(std::array<Row, Count> const& rows, std::size_t index, Direction way,
+                        std::uint32_t width) {
+  return rows[index].width == width &&
+         (way == Direction::read ? rows[index].reads : rows[index].writes);
+}
+
+template <std::size_t Count>
+constexpr std::size_t count_fitting(std::array<Row, Count> const& rows, Direction way,
+                                    std::uint32_t width) {
+  std::size_t fitting = 0;
+  for (std::size_t index = 0; index < Count; ++index)
+    fitting += row_fits(rows, index, way, width) ? 1U : 0U;
+  return fitting;
+}
+
+template <std::size_t Fitting, std::size_t Count>
+constexpr std::array<PlacedRow, Fitting> place_fitting(std::array<Row, Count> const& rows,
+                                                       Direction way, std::uint32_t width) {
+  std::array<PlacedRow, Fitting> result{};
+  std::size_t next = 0;
+  for (std::size_t index = 0; index < Count; ++index)
+    if (row_fits(rows, index, way, width))
+      result[next++] = {rows[index].offset, width == 0 ? rows[index].size : 1, index};
+  // Insertion sort: tables are mostly written in order already.
+  for (std::size_t index = 1; index < Fitting; ++index)
+    for (std::size_t back = index; back > 0 && result[back].base < result[back - 1].base; --back) {
+      PlacedRow const row = result[back];
+      result[back] = result[back - 1];
+      result[back - 1] = row;
+    }
+  return result;
+}
+
+template <class Based, std::size_t Count>
+constexpr std::array<Span, Count> spans_of(std::array<Based, Count> const& based) {
+  std::array<Span, Count> result{};
+  for (std::size_t index = 0; index < Count; ++index)
+    result[index] = {based[index].base, based[index].size};
+  return result;
+}
+
 template <class Table, Direction Way, std::uint32_t Width>
 struct Selection {
-  static constexpr bool fits(Row const& row) {
-    return row.width == Width && (Way == Direction::read ? row.reads : row.writes);
-  }
-
-  static constexpr std::size_t count = [] {
-    std::size_t fitting = 0;
-    for (Row const& row : Table::rows) fitting += fits(row) ? 1U : 0U;
-    return fitting;
-  }();
-  static constexpr std::array<PlacedRow, count> placed = [] {
-    std::array<PlacedRow, count> result{};
-    std::size_t next = 0;
-    for (std::size_t index = 0; index < Table::count; ++index)
-      if (fits(Table::rows[index]))
-        result[next++] = {Table::rows[index].offset, Width == 0 ? Table::rows[index].size : 1,
-                          index};
-    // Insertion sort: tables are mostly written in order already.
-    for (std::size_t index = 1; index < count; ++index)
-      for (std::size_t back = index; back > 0 && result[back].base < result[back - 1].base;
-           --back) {
-        PlacedRow const row = result[back];
-        result[back] = result[back - 1];
-        result[back - 1] = row;
-      }
-    return result;
-  }();
-  static constexpr std::array<Span, count> spans = [] {
-    std::array<Span, count> result{};
-    for (std::size_t index = 0; index < count; ++index)
-      result[index] = {placed[index].base, placed[index].size};
-    return result;
-  }();
+  static constexpr std::size_t count = count_fitting(Table::rows, Way, Width);
+  static constexpr std::array<PlacedRow, count> placed =
+      place_fitting<count>(Table::rows, Way, Width);
+  static constexpr std::array<Span, count> spans = spans_of(placed);
 };
 
-/// Tries the rows of one width; `missed` otherwise.
+/// Tries the rows of one width; a claim that is not taken if there is none at this offset.
 template <Direction Way, std::size_t Entry, std::size_t Range, class Table, std::uint32_t Width,
-          class Held, class Context, class Missed>
+          class Held, class Context>
 [[gnu::always_inline]] inline Claim access_width(Held& held, std::uint64_t offset,
                                                  std::uint32_t width, std::uint32_t count,
-                                                 std::byte* data, Context& context,
-                                                 Missed const& missed) {
+                                                 std::byte* data, Context& context) {
   using Rows = Selection<Table, Way, Width>;
   auto const found = [&]<std::size_t Index>() __attribute__((always_inline)) {
-    constexpr std::size_t row = Rows::placed[Index].row;
-    using Line = typename Table::template Line<row>;
-    {
-      Guard<Held> const guard{held};
-      perform<Way, Line, Entry>(device_in(held), offset, width, count, data, context);
-    }
-    return Claim{static_cast<std::int32_t>(Entry), static_cast<std::int32_t>(Range),
-                 static_cast<std::int32_t>(row), may_stop<Line, Way>};
+    return perform<Way, Table, Rows::placed[Index].row, Entry, Range>(held, offset, width, count,
+                                                                      data, context);
   };
-  // A range of one address leaves nothing to compare.
-  if constexpr (Table::size == 1 && Rows::count == 1)
-    return found.template operator()<0>();
-  else
-    return route<Rows::spans>(offset, found, missed);
+  return route<Rows::spans>(offset, found, []() __attribute__((always_inline)) { return Claim{}; });
 }
 
 /// An access whose first byte lies in a range: to the register with exactly this offset and width.
@@ -203,34 +221,42 @@ template <Direction Way, std::size_t Entry, std::size_t Range, class Table, clas
 [[gnu::always_inline]] inline Claim access_range(Held& held, std::uint64_t offset,
                                                  std::uint32_t width, std::uint32_t count,
                                                  std::byte* data, Context& context) {
-  auto const nobody = [&]() __attribute__((always_inline)) {
-    return unclaimed<Way>(static_cast<std::int32_t>(Entry), static_cast<std::int32_t>(Range), width,
-                          count, data);
-  };
-  auto const any_width = [&]() __attribute__((always_inline)) {
+  if constexpr (Table::count == 1) {
+    // Most devices: one register. A range of one address leaves no offset to compare.
+    constexpr Row row = Table::rows[0];
+    if constexpr (Way == Direction::read ? row.reads : row.writes) {
+      bool const fits = row.width != 0
+                            ? width == row.width && (Table::size == 1 || offset == row.offset)
+                            : offset - row.offset < row.size;
+      if (fits)
+        return perform<Way, Table, 0, Entry, Range>(held, offset, width, count, data, context);
+    }
+  } else {
+    Claim claim;
+    if constexpr (Selection<Table, Way, 1>::count > 0)
+      if (width == 1)
+        claim =
+            access_width<Way, Entry, Range, Table, 1>(held, offset, width, count, data, context);
+    if constexpr (Selection<Table, Way, 2>::count > 0)
+      if (width == 2)
+        claim =
+            access_width<Way, Entry, Range, Table, 2>(held, offset, width, count, data, context);
+    if constexpr (Selection<Table, Way, 4>::count > 0)
+      if (width == 4)
+        claim =
+            access_width<Way, Entry, Range, Table, 4>(held, offset, width, count, data, context);
+    if constexpr (Selection<Table, Way, 8>::count > 0)
+      if (width == 8)
+        claim =
+            access_width<Way, Entry, Range, Table, 8>(held, offset, width, count, data, context);
     if constexpr (Selection<Table, Way, 0>::count > 0)
-      return access_width<Way, Entry, Range, Table, 0>(held, offset, width, count, data, context,
-                                                       nobody);
-    else
-      return nobody();
-  };
-  if constexpr (Selection<Table, Way, 1>::count > 0)
-    if (width == 1)
-      return access_width<Way, Entry, Range, Table, 1>(held, offset, width, count, data, context,
-                                                       any_width);
-  if constexpr (Selection<Table, Way, 2>::count > 0)
-    if (width == 2)
-      return access_width<Way, Entry, Range, Table, 2>(held, offset, width, count, data, context,
-                                                       any_width);
-  if constexpr (Selection<Table, Way, 4>::count > 0)
-    if (width == 4)
-      return access_width<Way, Entry, Range, Table, 4>(held, offset, width, count, data, context,
-                                                       any_width);
-  if constexpr (Selection<Table, Way, 8>::count > 0)
-    if (width == 8)
-      return access_width<Way, Entry, Range, Table, 8>(held, offset, width, count, data, context,
-                                                       any_width);
-  return any_width();
+      if (!claim.taken())
+        claim =
+            access_width<Way, Entry, Range, Table, 0>(held, offset, width, count, data, context);
+    if (claim.taken()) return claim;
+  }
+  return unclaimed<Way>(static_cast<std::int32_t>(Entry), static_cast<std::int32_t>(Range), width,
+                        count, data);
 }
 
 }  // namespace portico::detail

@@ -208,6 +208,13 @@ struct OptionTraits<Named<Name>> {
   static constexpr void apply(OptionValues& values) { values.name = Named<Name>::text.view(); }
 };
 
+template <class... Options>
+constexpr OptionValues values_of() {
+  OptionValues values;
+  (OptionTraits<Options>::apply(values), ...);
+  return values;
+}
+
 template <class Option>
 consteval bool check_option() {
   if constexpr (!OptionTraits<Option>::known) [[maybe_unused]]
@@ -240,10 +247,22 @@ constexpr std::uint64_t size_needed(Rows const& rows, Space space, std::uint64_t
   return end;
 }
 
+/// The rows as they stand in a range: offsets multiplied by the stride, raw bytes as large as the
+/// range.
+template <std::size_t Count>
+constexpr std::array<Row, Count> scale_rows(std::array<Row, Count> rows, std::uint64_t stride,
+                                            std::uint64_t size) {
+  for (Row& row : rows) {
+    row.offset *= stride;
+    if (row.width == 0 && row.size == 0) row.size = size;
+  }
+  return rows;
+}
+
 template <class Table, Space InSpace, std::uint64_t Stride_, std::uint64_t Size_>
 struct RangeTable;
 
-/// The rows of one range: offsets multiplied by the stride, raw bytes as large as the range.
+/// The rows of one range.
 template <class... Lines, Space InSpace, std::uint64_t Stride_, std::uint64_t Size_>
 struct RangeTable<Registers<Lines...>, InSpace, Stride_, Size_> {
   using Table = Registers<Lines...>;
@@ -252,14 +271,7 @@ struct RangeTable<Registers<Lines...>, InSpace, Stride_, Size_> {
   template <std::size_t Index>
   using Line = TypeAt<Index, Lines...>;
   static constexpr std::size_t count = sizeof...(Lines);
-  static constexpr std::array<Row, count> rows = [] {
-    auto scaled = Table::rows;
-    for (Row& row : scaled) {
-      row.offset *= Stride_;
-      if (row.width == 0 && row.size == 0) row.size = size;
-    }
-    return scaled;
-  }();
+  static constexpr std::array<Row, count> rows = scale_rows(Table::rows, Stride_, size);
 };
 
 template <class Held_, class RangeList, class... Options>
@@ -271,11 +283,7 @@ struct EntryParts<Held_, TypeList<RangeTypes...>, Options...> {
   using Device = typename DeviceOf<Held>::type;
   static constexpr bool locked = DeviceOf<Held>::locked;
   static constexpr bool options_known = (check_option<Options>() && ...);
-  static constexpr OptionValues options = [] {
-    OptionValues values;
-    (OptionTraits<Options>::apply(values), ...);
-    return values;
-  }();
+  static constexpr OptionValues options = values_of<Options...>();
   static constexpr std::string_view name =
       options.name.empty() ? type_name<Device>() : options.name;
   static constexpr std::size_t range_count = sizeof...(RangeTypes);
