@@ -6,7 +6,7 @@
 ///     portico::Fd const image{::open("guest.img", O_RDONLY | O_CLOEXEC)};
 ///     portico::Fd const file{::open("notes.txt", O_RDONLY | O_CLOEXEC)};
 ///     auto const found = portico::identity_of(file.get());
-///     bool const same = found && found == portico::identity_of(image.get());   // so is a hard link
+///     bool const same = found && found == portico::identity_of(image.get());   // or hard links
 ///
 /// Device and inode number: equal for every hard link of one file.
 #pragma once

@@ -111,15 +111,14 @@ class OutputSink {
   Piece compose(std::string_view label, gsl::span<std::uint8_t const> bytes) noexcept {
     Piece piece;
     auto const stage = [&](void const* from, std::size_t count) {
-      std::memcpy(stage_.data() + piece.staged, from, count);
+      if (count > 0) std::memcpy(stage_.data() + piece.staged, from, count);
       piece.staged += count;
     };
     if (mid_line_ && last_label() != label) {
       stage("\n", 1);
       mid_line_ = false;
     }
-    std::memcpy(last_label_.data(), label.data(), label.size());
-    last_label_size_ = label.size();
+    last_label_size_ = label.copy(last_label_.data(), last_label_.size());
     if (label.empty()) {
       piece.taken = std::min(bytes.size(), stage_.size() - piece.staged);
       stage(bytes.data(), piece.taken);

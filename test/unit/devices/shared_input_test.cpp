@@ -28,6 +28,11 @@ void pause(int milliseconds) { (void)portico::wait_for(-1, 0, {{}, milliseconds}
 
 class SharedInputTest : public testing::Test {
  protected:
+  /// Until so many guests stand in the queue.
+  void await_queue(std::size_t length) {
+    while (input.waiting() != length) pause(1);
+  }
+
   Pipe pipe;
   SharedInput input{pipe.out.get()};
 };
@@ -92,7 +97,7 @@ TEST_F(SharedInputTest, AStopCancelsWhoWaits) {
   SharedInput::Reader guest{input, 0};
   portico::RunControl control;
   std::thread stopper{[&] {
-    pause(20);
+    await_queue(1);
     control.stop();
   }};
   EXPECT_EQ(guest.read(control.token()), cancelled);
@@ -111,7 +116,7 @@ TEST_F(SharedInputTest, WhoWaitsLongestIsServedFirst) {
       SharedInput::Reader reader{input, guest};
       got[guest] = reader.read({});
     });
-    pause(20);
+    await_queue(guest + 1);
   }
   pipe.put("abcde");
   for (std::thread& thread : threads) thread.join();
@@ -125,7 +130,7 @@ TEST_F(SharedInputTest, NobodyOvertakesTheQueue) {
     SharedInput::Reader reader{input, 0};
     got = reader.read({});
   }};
-  pause(20);
+  await_queue(1);
   SharedInput::Reader other{input, 1};
   EXPECT_EQ(other.try_read(), would_wait);
   pipe.put("a");
@@ -143,7 +148,7 @@ TEST_F(SharedInputTest, AStoppedGuestLeavesTheQueueWhereverItStands) {
         SharedInput::Reader reader{input, guest};
         got[guest] = reader.read(controls[guest].token());
       });
-      pause(20);
+      await_queue(guest + 1);
     }
     controls[stopped].stop();
     threads[stopped].join();
@@ -166,7 +171,7 @@ TEST_F(SharedInputTest, TheEndReachesEveryoneInTheQueue) {
       SharedInput::Reader reader{input, guest};
       got[guest] = reader.read({});
     });
-  pause(20);
+  await_queue(3);
   pipe.in.reset();
   for (std::thread& thread : threads) thread.join();
   for (Input const& each : got) EXPECT_EQ(each, end);

@@ -42,7 +42,7 @@ std::string read_some(int descriptor, std::size_t count) {
   std::string text;
   while (text.size() < count) {
     std::array<char, 4096> part{};
-    if (portico::wait_for(descriptor, POLLIN, {{}, 2000}) != portico::Wait::ready) break;
+    if (portico::wait_for(descriptor, POLLIN, {{}, 20'000}) != portico::Wait::ready) break;
     ssize_t const got = ::read(descriptor, part.data(), part.size());
     if (got <= 0) break;
     text.append(part.data(), static_cast<std::size_t>(got));
