@@ -88,7 +88,7 @@ class Machine {
       : memory_{std::move(memory)},
         vm_{make_vm(system)},
         board_{std::in_place, std::forward<BoardSource>(board)} {
-    detail::fit_memory<Board>(memory_);
+    detail::fit_memory(board_.board, memory_);
     connect_lines();
     unsigned const wanted = detail::vcpu_count(max_vcpus, options...);
     Expects(wanted >= 1 && wanted <= max_vcpus);
@@ -225,14 +225,20 @@ class Machine {
 
     template <class Wanted, std::size_t Entry>
     [[gnu::always_inline]] Wanted& service() noexcept {
+      return service_at<Wanted>(Entry);
+    }
+
+    /// The same for an entry that is known at run time only (DynamicMap).
+    template <class Wanted>
+    [[gnu::always_inline]] Wanted& service_at([[maybe_unused]] std::size_t entry) noexcept {
       if constexpr (std::is_same_v<Wanted, GuestMemory>)
         return machine.memory_;
       else if constexpr (std::is_same_v<Wanted, RunControl>)
         return machine.control_;
       else if constexpr (std::is_same_v<Wanted, Clock>)
-        return machine.clocks_[Entry];
+        return machine.clocks_[entry];
       else if constexpr (std::is_same_v<Wanted, IrqLine>)
-        return machine.lines_[Entry];
+        return machine.lines_[entry];
       else
         return *static_cast<Wanted*>(rules::context_lacks<Wanted>{});
     }
@@ -241,17 +247,19 @@ class Machine {
   static Vm make_vm(System const& system) {
     Vm vm = system.create_vm();
     vm.reserve_real_mode_pages();
-    if constexpr (Board::has_irq) vm.create_irqchip();
     return vm;
   }
 
+  /// Puts interrupt controllers into the VM if an entry has a line, and ties the lines to their pins.
   void connect_lines() {
     if constexpr (Board::has_irq) {
+      bool made = false;
       for (std::size_t entry = 0; entry < Board::size; ++entry) {
-        if (!Board::entries[entry].has_irq) continue;
-        std::uint32_t const number = Board::entries[entry].irq;
-        if (!pins_[number]) pins_[number].emplace(vm_.fd().get(), KVM_IRQ_LINE, number);
-        wires_[entry].connect(*pins_[number]);
+        std::optional<std::uint32_t> const number = board_.board.irq_of(entry);
+        if (!number) continue;
+        if (!std::exchange(made, true)) vm_.create_irqchip();
+        if (!pins_[*number]) pins_[*number].emplace(vm_.fd().get(), KVM_IRQ_LINE, *number);
+        wires_[entry].connect(*pins_[*number]);
         lines_[entry] = IrqLine{wires_[entry]};
       }
     }
@@ -273,7 +281,7 @@ class Machine {
     Expects(bytes <= memory_.tail().size());
     auto const regions = memory_.regions();
     table_bytes_ = bytes;
-    table_address_ = detail::free_address<Board>(memory_, bytes);
+    table_address_ = detail::free_address(board_.board, memory_, bytes);
     std::uint32_t slot = 0;
     for (Region const& region : regions) {
       bool const with_tables = bytes > 0 && region.base + region.size == table_address_;

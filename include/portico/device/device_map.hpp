@@ -22,6 +22,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
+#include <optional>
 #include <string_view>
 #include <type_traits>
 #include <utility>
@@ -178,6 +179,19 @@ class DeviceMap : detail::Slots<std::index_sequence_for<Entries...>, Entries...>
   /// Whether any device has a `deadline()` to be called.
   static constexpr bool has_deadlines =
       (detail::HasDeadline<typename detail::EntryTraits<Entries>::Device> || ...);
+
+  /// Calls `visit(Space, base, size, name)` for each range.
+  template <class Visit>
+  static void for_each_range(Visit visit) {
+    for (auto const& range : Found::all)
+      visit(range.space, range.base, range.size, entries[range.entry].name);
+  }
+
+  /// The interrupt line of entry `entry`, or nothing.
+  [[nodiscard]] static std::optional<std::uint32_t> irq_of(std::size_t entry) noexcept {
+    if (entries[entry].has_irq) return entries[entry].irq;
+    return std::nullopt;
+  }
 
   /// The lowest MMIO address that is claimed, or the end of the space: RAM has room below it.
   static constexpr std::uint64_t lowest_address = [] {

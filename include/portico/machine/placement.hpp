@@ -15,6 +15,7 @@
 #include <cstdint>
 #include <stdexcept>
 #include <string>
+#include <string_view>
 
 #include <portico/base/bytes.hpp>
 #include <portico/device/access.hpp>
@@ -32,27 +33,31 @@ constexpr bool overlap(std::uint64_t first, std::uint64_t first_size, std::uint6
   return first < second + second_size && second < first + first_size;
 }
 
-/// Lays RAM around the map's addresses, and refuses what cannot stand together with std::invalid_argument.
+/// Lays RAM around the map's addresses, and refuses what cannot stand together with
+/// std::invalid_argument.
 template <class Board>
-void fit_memory(GuestMemory& memory) {
-  std::uint64_t const lowest =
-      Board::lowest_address < controllers_base ? Board::lowest_address : controllers_base;
+void fit_memory(Board const& board, GuestMemory& memory) {
+  std::uint64_t lowest = controllers_base;
+  board.for_each_range([&](Space space, std::uint64_t base, std::uint64_t, std::string_view) {
+    if (space == Space::mmio && base < lowest) lowest = base;
+  });
   std::uint64_t const hole = lowest & ~(GuestMemory::page_bytes - 1);
   if (hole > 0) memory.leave_hole(hole, four_gib);
-  for (auto const& range : Board::ranges) {
-    if (range.space != Space::mmio) continue;
-    for (Region const& region : memory.regions())
-      if (overlap(range.base, range.size, region.base, region.size))
-        throw std::invalid_argument{"map entry '" + std::string{Board::entries[range.entry].name} +
-                                    "' at " + hex(range.base) + " lies in RAM from " +
-                                    hex(region.base) + " to " + hex(region.base + region.size - 1) +
-                                    ": the guest would never reach it; move one of them"};
-  }
+  board.for_each_range(
+      [&](Space space, std::uint64_t base, std::uint64_t size, std::string_view name) {
+        if (space != Space::mmio) return;
+        for (Region const& region : memory.regions())
+          if (overlap(base, size, region.base, region.size))
+            throw std::invalid_argument{"map entry '" + std::string{name} + "' at " + hex(base) +
+                                        " lies in RAM from " + hex(region.base) + " to " +
+                                        hex(region.base + region.size - 1) +
+                                        ": the guest would never reach it; move one of them"};
+      });
 }
 
 /// The lowest address above all RAM where `bytes` bytes are free of entries and controllers.
 template <class Board>
-std::uint64_t free_address(GuestMemory const& memory, std::uint64_t bytes) {
+std::uint64_t free_address(Board const& board, GuestMemory const& memory, std::uint64_t bytes) {
   Region const& last = memory.regions()[memory.regions().size() - 1];
   std::uint64_t address = last.base + last.size;
   for (bool moved = true; moved;) {
@@ -61,11 +66,12 @@ std::uint64_t free_address(GuestMemory const& memory, std::uint64_t bytes) {
       address = four_gib;
       moved = true;
     }
-    for (auto const& range : Board::ranges)
-      if (range.space == Space::mmio && overlap(address, bytes, range.base, range.size)) {
-        address = align_up(range.base + range.size, GuestMemory::page_bytes);
-        moved = true;
-      }
+    board.for_each_range(
+        [&](Space space, std::uint64_t base, std::uint64_t size, std::string_view) {
+          if (space != Space::mmio || !overlap(address, bytes, base, size)) return;
+          address = align_up(base + size, GuestMemory::page_bytes);
+          moved = true;
+        });
   }
   return address;
 }

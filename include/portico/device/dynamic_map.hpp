@@ -1,0 +1,337 @@
+/// A device map whose addresses are known only at run time, from a configuration file for instance.
+///
+///     #include <portico/device/dynamic_map.hpp>
+///     using Board = portico::DynamicMap<Serial, SimpleDisk>;      // the devices there may be
+///     Board board;
+///     board.place<Serial>({.space = portico::Space::port, .base = 0xE9, .name = "console"});
+///     board.place<SimpleDisk>({.space = portico::Space::mmio, .base = 0x20'0100, .stride = 8, .name = "disk"},
+///                             portico::SimpleDisk{...});
+///     portico::Machine machine{portico::GuestMemory{2 * portico::MiB}, [&] { return std::move(board); }};
+///
+/// The same devices, the same bus semantics and the same dispatch below the address as DeviceMap; what it checks at compile time is
+/// checked by `place`, which throws std::invalid_argument and names both parties. An access is a binary search and a choice among
+/// the device types: no virtual call, no function pointer. Limits: 64 devices; one range for each.
+#pragma once
+
+#include <array>
+#include <bit>
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <stdexcept>
+#include <string>
+#include <utility>
+#include <variant>
+#include <vector>
+
+#include <portico/base/match.hpp>
+#include <portico/device/access.hpp>
+#include <portico/device/context.hpp>
+#include <portico/device/dispatch.hpp>
+#include <portico/device/entry_traits.hpp>
+#include <portico/device/map_checks.hpp>
+
+namespace portico {
+
+/// Where a device of a DynamicMap stands, and with what options. Sizes and addresses in bytes, or ports.
+struct Placement {
+  Space space = Space::port;
+  std::uint64_t base = 0;
+  std::uint64_t size = 0;    ///< 0: what the register table needs
+  std::uint64_t stride = 1;  ///< the register at offset k stands at base + stride * k
+  std::string name{};        ///< unique; default: the device's type
+  std::optional<std::uint32_t> irq{};
+  bool level = false;   ///< the line is level-triggered
+  bool shared = false;  ///< others that say so too may have the same line
+};
+
+namespace detail {
+
+template <class... Lines>
+consteval bool takes_raw_bytes(Registers<Lines...>) {
+  return ((Lines::row.width == 0 && Lines::row.size == 0) || ...);
+}
+
+template <class... Lines>
+consteval bool takes_bytes(Registers<Lines...>) {
+  return ((Lines::row.width == 0) || ...);
+}
+
+/// The rows of a device for a placement in one space, before any stride; raw bytes reach as far as the placement does.
+template <class Device, Space InSpace>
+struct Unplaced {
+  using Registers = decltype(table_of<typename DeviceOf<Device>::type, 0>());
+  static constexpr bool raw = takes_raw_bytes(Registers{});
+  using Table = RangeTable<Registers, InSpace, 1, raw ? last_address(InSpace) + 1 : 0>;
+};
+
+inline std::string address_text(std::uint64_t address) {
+  std::string digits;
+  do {
+    digits.insert(digits.begin(), "0123456789abcdef"[address % 16]);
+    address /= 16;
+  } while (address != 0);
+  return "0x" + digits;
+}
+
+}  // namespace detail
+
+/// Owns devices of the given types, placed at run time.
+template <class... Devices>
+class DynamicMap {
+ public:
+  /// How many devices can be placed.
+  static constexpr std::size_t size = 64;
+  static constexpr bool has_irq = true;  ///< it may have lines: irq_of tells which
+  static constexpr bool safe_for_threads = (detail::safe_for_threads<Devices>() && ...);
+  static constexpr bool has_deadlines =
+      (detail::HasDeadline<typename detail::DeviceOf<Devices>::type> || ...);
+
+  static consteval bool check_threads() { return (detail::check_thread_safety<Devices>() && ...); }
+
+  /// Makes a device from `arguments` and puts it where `placement` says; it stays there. Throws std::invalid_argument, and places
+  /// nothing, if it overlaps another, ends past its space, cannot hold its registers, or takes a name or a line that is taken.
+  template <class Device, class... Arguments>
+  auto& place(Placement placement, Arguments&&... arguments) {
+    static_assert((std::is_same_v<Device, Devices> || ...),
+                  "portico::DynamicMap::place: the device is none of the map's.");
+    if (placement.name.empty())
+      placement.name = type_name<typename detail::DeviceOf<Device>::type>();
+    if (placement.space == Space::port)
+      check<Device, Space::port>(placement);
+    else
+      check<Device, Space::mmio>(placement);
+    check_neighbours(placement);
+    slots_.push_back(
+        std::make_unique<Slot>(std::in_place_type<Device>, std::forward<Arguments>(arguments)...));
+    placements_.push_back(std::move(placement));
+    index_anew();
+    return detail::device_in(*std::get_if<Device>(slots_.back().get()));
+  }
+
+  /// The placements in the order of `place`; a Claim's entry is an index into them.
+  [[nodiscard]] std::vector<Placement> const& placements() const noexcept { return placements_; }
+
+  /// The device placed under a name, or nullptr if there is none of this type.
+  template <class Device>
+  [[nodiscard]] auto* find(std::string_view name) noexcept {
+    using Found = std::remove_reference_t<decltype(detail::device_in(std::declval<Device&>()))>;
+    for (std::size_t index = 0; index < placements_.size(); ++index)
+      if (placements_[index].name == name)
+        if (auto* const held = std::get_if<Device>(slots_[index].get()))
+          return static_cast<Found*>(&detail::device_in(*held));
+    return static_cast<Found*>(nullptr);
+  }
+
+  /// As DeviceMap's.
+  template <class Visit>
+  void for_each_range(Visit visit) const {
+    for (Placement const& placement : placements_)
+      visit(placement.space, placement.base, placement.size, std::string_view{placement.name});
+  }
+
+  /// As DeviceMap's.
+  [[nodiscard]] std::optional<std::uint32_t> irq_of(std::size_t entry) const noexcept {
+    return entry < placements_.size() ? placements_[entry].irq : std::nullopt;
+  }
+
+  /// As DeviceMap's; for placements beyond the last it does nothing.
+  template <std::size_t Index, class Context>
+  void call_deadline(Context& context) {
+    if (Index >= placements_.size()) return;
+    AtEntry<Context> services{context, Index};
+    match(*slots_[Index], [&]<class Held>(Held& held) {
+      if constexpr (detail::HasDeadline<typename detail::DeviceOf<Held>::type>)
+        detail::call_deadline<Index>(held, services);
+    });
+  }
+
+  /// As DeviceMap::access.
+  template <Space InSpace, Direction Way, class Context>
+  Claim access(std::uint64_t address, std::uint32_t width, std::uint32_t count, std::byte* data,
+               Context& context) {
+    std::vector<Place> const& places = InSpace == Space::port ? ports_ : addresses_;
+    Place const* const place = find_place(places, address);
+    if (place == nullptr) return detail::unclaimed<Way>(-1, -1, width, count, data);
+    std::uint64_t offset = address - place->base;
+    if (place->stride != 1) {
+      // Strides are powers of two nearly always; then this is a mask and a shift.
+      if (place->shift >= 0 ? (offset & (place->stride - 1)) != 0 : offset % place->stride != 0)
+        return detail::unclaimed<Way>(static_cast<std::int32_t>(place->entry), 0, width, count,
+                                      data);
+      offset = place->shift >= 0 ? offset >> place->shift : offset / place->stride;
+    }
+    AtEntry<Context> services{context, place->entry};
+    Claim claim = match(*place->slot, [&]<class Held>(Held& held) __attribute__((always_inline)) {
+      return detail::access_range<Way, 0, 0, typename detail::Unplaced<Held, InSpace>::Table>(
+          held, offset, width, count, data, services);
+    });
+    claim.entry = static_cast<std::int32_t>(place->entry);
+    return claim;
+  }
+
+  /// The guest's `out`: whether a register took it.
+  template <class Value, class Context>
+  bool out(std::uint16_t port, Value value, Context& context) {
+    return access<Space::port, Direction::write>(port, sizeof value, 1, bytes_of(value), context)
+        .taken();
+  }
+
+  /// The guest's `in`: all ones if no register took it.
+  template <class Value, class Context>
+  [[nodiscard]] Value in(std::uint16_t port, Context& context) {
+    Value value{};
+    access<Space::port, Direction::read>(port, sizeof value, 1, bytes_of(value), context);
+    return value;
+  }
+
+  /// The guest's store to MMIO: whether a register took it.
+  template <class Value, class Context>
+  bool store(std::uint64_t address, Value value, Context& context) {
+    return access<Space::mmio, Direction::write>(address, sizeof value, 1, bytes_of(value), context)
+        .taken();
+  }
+
+  /// The guest's load from MMIO: all ones if no register took it.
+  template <class Value, class Context>
+  [[nodiscard]] Value load(std::uint64_t address, Context& context) {
+    Value value{};
+    access<Space::mmio, Direction::read>(address, sizeof value, 1, bytes_of(value), context);
+    return value;
+  }
+
+ private:
+  using Slot = std::variant<Devices...>;
+
+  /// What an access looks at.
+  struct Place {
+    std::uint64_t base;
+    std::uint64_t size;
+    std::uint64_t stride;
+    int shift;  ///< log2 of the stride, or -1 if it is no power of two
+    std::uint32_t entry;
+    Slot* slot;
+  };
+
+  /// A context for an entry that is known at run time only.
+  template <class Context>
+  struct AtEntry {
+    Context& context;
+    std::uint32_t entry;
+
+    template <class Wanted, std::size_t>
+    [[nodiscard]] Wanted& service() noexcept {
+      if constexpr (requires { context.template service_at<Wanted>(std::size_t{entry}); })
+        return context.template service_at<Wanted>(std::size_t{entry});
+      else
+        return context.template service<Wanted, 0>();
+    }
+  };
+
+  template <class Value>
+  static std::byte* bytes_of(Value& value) noexcept {
+    return reinterpret_cast<std::byte*>(&value);
+  }
+
+  static std::string place_text(Placement const& placement) {
+    return "'" + placement.name + "' (" +
+           (placement.space == Space::port ? "ports " : "addresses ") +
+           detail::address_text(placement.base) + " to " +
+           detail::address_text(placement.base + placement.size - 1) + ")";
+  }
+
+  [[noreturn]] static void refuse(Placement const& placement, std::string const& why) {
+    throw std::invalid_argument{"device '" + placement.name + "' at " +
+                                detail::address_text(placement.base) + ": " + why};
+  }
+
+  /// What concerns the device alone; fills in the size.
+  template <class Device, Space InSpace>
+  static void check(Placement& placement) {
+    using Unplaced = detail::Unplaced<Device, InSpace>;
+    using Table = typename Unplaced::Table;
+    constexpr bool raw = Unplaced::raw;
+    constexpr bool asks = detail::table_asks_for_irq(typename Unplaced::Registers{});
+    if (placement.stride == 0) refuse(placement, "the stride must not be 0");
+    if (raw && placement.size == 0) refuse(placement, "it takes raw bytes and needs a size");
+    if (detail::takes_bytes(typename Unplaced::Registers{}) && placement.stride != 1)
+      refuse(placement,
+             "it takes bytes at any offset, so its registers cannot be set apart by a stride");
+    if (asks && !placement.irq) refuse(placement, "it needs an interrupt line (irq)");
+    if (placement.irq && *placement.irq >= 24)
+      refuse(placement,
+             "interrupt line " + std::to_string(*placement.irq) + ": lines go from 0 to 23");
+    std::uint64_t const last = last_address(InSpace);
+    if (placement.stride > last) refuse(placement, "the stride is larger than the address space");
+    std::uint64_t const needed =
+        raw ? 1 : detail::size_needed(Table::rows, InSpace, placement.stride);
+    if (placement.size == 0) placement.size = needed;
+    if (placement.size < needed)
+      refuse(placement, "its registers need " + std::to_string(needed) +
+                            " addresses, the size is " + std::to_string(placement.size));
+    if (placement.base > last || placement.size > last - placement.base + 1)
+      refuse(placement, "it ends past the last " +
+                            std::string{InSpace == Space::port ? "port, " : "address, "} +
+                            detail::address_text(last));
+  }
+
+  /// What concerns the devices that are there already.
+  void check_neighbours(Placement const& placement) const {
+    if (placements_.size() == size)
+      refuse(placement,
+             "there are " + std::to_string(size) + " devices already, the most there can be");
+    for (Placement const& other : placements_) {
+      if (other.space == placement.space && placement.base < other.base + other.size &&
+          other.base < placement.base + placement.size)
+        throw std::invalid_argument{"devices overlap: " + place_text(placement) + " and " +
+                                    place_text(other)};
+      if (other.name == placement.name)
+        refuse(placement, "the name is taken by the device at " + detail::address_text(other.base));
+      if (other.irq && placement.irq == other.irq &&
+          !(other.shared && placement.shared && other.level == placement.level))
+        refuse(placement, "interrupt line " + std::to_string(*other.irq) + " belongs to '" +
+                              other.name +
+                              "', and both must say that they share it, with one trigger mode");
+    }
+  }
+
+  void index_anew() {
+    ports_.clear();
+    addresses_.clear();
+    for (std::size_t index = 0; index < placements_.size(); ++index) {
+      Placement const& placement = placements_[index];
+      std::vector<Place>& places = placement.space == Space::port ? ports_ : addresses_;
+      Place const place{
+          placement.base,
+          placement.size,
+          placement.stride,
+          std::has_single_bit(placement.stride) ? std::countr_zero(placement.stride) : -1,
+          static_cast<std::uint32_t>(index),
+          slots_[index].get()};
+      auto position = places.begin();
+      while (position != places.end() && position->base < place.base) ++position;
+      places.insert(position, place);
+    }
+  }
+
+  [[gnu::always_inline]] static Place const* find_place(std::vector<Place> const& places,
+                                                        std::uint64_t address) noexcept {
+    if (places.empty()) return nullptr;
+    // The last place that begins at or below the address; a halving without branches.
+    Place const* low = places.data();
+    for (std::size_t count = places.size(); count > 1;) {
+      std::size_t const half = count / 2;
+      low += low[half].base <= address ? half : 0;
+      count -= half;
+    }
+    return address - low->base < low->size ? low : nullptr;
+  }
+
+  std::vector<std::unique_ptr<Slot>> slots_;
+  std::vector<Placement> placements_;
+  std::vector<Place> ports_;
+  std::vector<Place> addresses_;
+};
+
+}  // namespace portico
