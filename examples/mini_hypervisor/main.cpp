@@ -100,7 +100,8 @@ class Session {
     start();
     watch(signals);
     for (std::thread& thread : threads_) thread.join();
-    if (output_) output_->end_line();
+    // A person's prompt begins a line; a file or a pipe gets what the guests wrote and no byte more.
+    if (output_ && (output_->terminal() || options_.prefix)) output_->end_line();
     if (raw) raw->restore();
     return report();
   }
