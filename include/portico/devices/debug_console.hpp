@@ -137,7 +137,7 @@ class DebugConsole {
   /// up to `patience_milliseconds` for a reader that does not read. From any thread.
   void flush() { drain({{}, patience_milliseconds}); }
 
-  /// What the host has not taken so far. From any thread.
+  /// What the host has not taken so far. From any thread; waits for a write in progress.
   [[nodiscard]] OutputLoss lost() const {
     std::lock_guard const lock{mutex_};
     return lost_;

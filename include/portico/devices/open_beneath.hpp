@@ -37,7 +37,7 @@ enum class Resolution : std::uint8_t { beneath, plain };
   if (resolution == Resolution::beneath) {
     open_how how{};
     how.flags = static_cast<std::uint64_t>(flags);
-    how.mode = mode;
+    how.mode = (flags & O_CREAT) != 0 ? mode : 0;  // openat2 is strict where open is not
     how.resolve = RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS | RESOLVE_NO_MAGICLINKS;
     long const opened = ::syscall(SYS_openat2, directory, name.c_str(), &how, sizeof how);
     if (opened >= 0) return Fd{static_cast<int>(opened)};

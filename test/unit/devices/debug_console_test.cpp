@@ -308,13 +308,16 @@ TEST_F(DebugConsoleTest, OutputGoesOutBeforeAGuestWaitsForStandardInput) {
   OutputSink sink{out.in.get()};
   DebugConsole<> console{StandardStreams{input, sink, 0}};
   put(console, "> ");
+  EXPECT_FALSE(console.waits_for_input());
   std::thread user{[&] {
     EXPECT_EQ(portico::wait_for(out.out.get(), POLLIN, {{}, 10'000}), portico::Wait::ready);
     EXPECT_EQ(out.available(), "> ");
+    while (!console.waits_for_input()) (void)portico::wait_for(-1, 0, {{}, 1});
     in.put("y");
   }};
   EXPECT_EQ(console.read(control), 'y');
   user.join();
+  EXPECT_FALSE(console.waits_for_input());
 }
 
 TEST_F(DebugConsoleTest, WhatTheHostDidNotTakeIsReported) {
