@@ -98,6 +98,8 @@ def owner_of(suite, programs):
 def cases_of_program(program, suites):
     name = short(program['name'])
     outcome = OUTCOMES.get(program['result'], FAILED)
+    if not suites and '[ RUN      ] ' in (program.get('stdout') or ''):
+        return cases_of_broken_run(program, name, outcome)
     if not suites:
         if outcome == PASSED and '[==========] Running 0 tests' in (program.get('stdout') or ''):
             return [Case(name, FAILED, 'no test ran')]
@@ -106,6 +108,27 @@ def cases_of_program(program, suites):
     if outcome == FAILED and not any(case.outcome == FAILED for case in cases):
         # All its tests passed, and then it crashed, leaked or returned something else.
         cases.append(Case(name, FAILED, why_program(program, outcome)))
+    return cases
+
+
+def cases_of_broken_run(program, name, outcome):
+    """The single tests of a GoogleTest program that left no XML, as it crashed or was ended."""
+    cases = []
+    for part in program['stdout'].split('[ RUN      ] ')[1:]:
+        test, _, output = part.partition('\n')
+        ended = re.search(r'\[ +(OK|FAILED|SKIPPED) +\] ' + re.escape(test), output)
+        why = output[:ended.start()].rstrip() if ended else ''
+        if not ended:
+            own = {**program, 'stdout': output}
+            cases.append(Case(f'{name}: {test}', FAILED, why_program(own, FAILED)))
+        elif ended[1] == 'OK':
+            cases.append(Case(f'{name}: {test}', PASSED))
+        elif ended[1] == 'FAILED':
+            cases.append(Case(f'{name}: {test}', FAILED, why))
+        else:
+            cases.append(Case(f'{name}: {test}', SKIPPED, reason_of_skip(why)))
+    if outcome == FAILED and not any(case.outcome == FAILED for case in cases):
+        cases.append(Case(name, FAILED, why_program(program, FAILED)))
     return cases
 
 
@@ -143,12 +166,16 @@ def case_of_google_test(program, case):
         return Case(name, FAILED, '\n'.join(text_of(failure) for failure in failures))
     skipped = case.find('skipped')
     if skipped is not None:
-        # "FILE:LINE", then what the test said.
-        said = re.sub(r'^\S+:\d+\n', '', text_of(skipped)).strip()
-        return Case(name, SKIPPED, ' '.join(said.split('\n')) or 'gave no reason')
+        return Case(name, SKIPPED, reason_of_skip(text_of(skipped)))
     if case.get('status') == 'notrun':
         return Case(name, SKIPPED, 'disabled in its source')
     return Case(name, PASSED)
+
+
+def reason_of_skip(text):
+    """GoogleTest's text is "FILE:LINE" or "FILE:LINE: Skipped", then what the test said."""
+    said = re.sub(r'^\S+:\d+(: Skipped)?\n', '', text.strip())
+    return ' '.join(said.split('\n')) or 'gave no reason'
 
 
 def text_of(element):

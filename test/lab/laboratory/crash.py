@@ -16,6 +16,8 @@ from .packages import is_complete
 
 SECONDS = 120
 
+LONGEST_ARGUMENTS = 24   # of a template, in a function's name
+
 
 def backtraces(cores, folder, packages):
     """For each file that `core` left, the test it came from and a text."""
@@ -40,7 +42,24 @@ def backtrace(program, core, folder, packages):
         return f'no debugger: {error}\n'
     except subprocess.TimeoutExpired:
         return f'the debugger did not end in {SECONDS} s\n'
-    return done.stdout.decode(errors='replace')
+    lines = done.stdout.decode(errors='replace').splitlines()
+    return ''.join(f'{shortened(line)}\n' for line in lines)
+
+
+def shortened(line):
+    """A line of a backtrace with long template arguments as <...>: a machine's type fills pages."""
+    text, start, depth = '', 0, 0
+    for i, character in enumerate(line):
+        if character == '<':
+            start = i if depth == 0 else start
+            depth += 1
+        elif character == '>' and depth > 0 and line[i - 1] != '-':
+            depth -= 1
+            if depth == 0:
+                text += line[start:i + 1] if i - start <= LONGEST_ARGUMENTS else '<...>'
+        elif depth == 0:
+            text += character
+    return text if depth == 0 else line
 
 
 def find_gdb(folder, packages):

@@ -79,10 +79,11 @@ class Test:
             self.cases = None
 
 
-def select(build, suites, patterns, multiplier):
+def select(build, suites, patterns, multiplier, longest):
     """The tests of a build folder that are in one of the suites and fit one of the patterns.
 
-    Without suites, those of SUITES that are not in the suite `long`.
+    Without suites, those of SUITES that are not in the suite `long`. No test may take more than
+    `longest` seconds, or there would be no time left to ask where it hangs.
     """
     description = pathlib.Path(build) / 'meson-info' / 'intro-tests.json'
     if not description.is_file():
@@ -90,6 +91,7 @@ def select(build, suites, patterns, multiplier):
     tests = []
     for number, entry in enumerate(json.loads(description.read_text())):
         test = Test(entry, number, multiplier)
+        test.limit = min(test.limit, int(longest))
         wanted = test.suites & set(suites or SUITES)
         if not suites and 'long' in test.suites:
             wanted = False
