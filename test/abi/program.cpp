@@ -83,6 +83,10 @@ void become(std::string const& program, std::vector<std::string> const& argument
   } else if (::dup2(in, 0) < 0) {
     return;
   }
+  if (surroundings.outputs_closed) {
+    ::close(1);
+    ::close(2);
+  }
   if (surroundings.soft_descriptors) {
     rlimit limit;
     if (::getrlimit(RLIMIT_NOFILE, &limit) != 0) return;

@@ -65,6 +65,7 @@ struct Surroundings {
   std::string text = {};                          ///< For Input::text; an end of input follows.
   std::string directory = ".";                    ///< Where it runs, seen from the folder.
   std::optional<std::string> out_file = {};       ///< The name of a file for standard output.
+  bool outputs_closed = false;                    ///< No standard output, no standard error.
   std::optional<unsigned> soft_descriptors = {};  ///< The soft limit of open files.
   bool root_is_nobody = false;                    ///< Takes from root the right to read every file.
 };

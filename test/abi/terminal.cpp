@@ -82,11 +82,20 @@ TEST(Terminal, WithoutInputIsAtItsEnd) {
   PORTICO_REQUIRES(kvm);
   Folder folder;
   folder.take("echo.img");
-  for (Input const input : {Input::text, Input::closed, Input::folder}) {
+  for (Input const input : {Input::text, Input::folder}) {
     Result const result = run(folder, one("echo.img"), {.input = input});
     EXPECT_EQ(result.out, "[0]\n");
     EXPECT_EQ(result.status, 0) << result.error;
   }
+}
+
+TEST(Terminal, WithClosedInputIsAtItsEnd) {
+  PORTICO_REQUIRES(kvm);
+  Folder folder;
+  folder.take("echo.img");
+  Result const result = run(folder, one("echo.img"), {.input = Input::closed});
+  EXPECT_EQ(result.out, "[0]\n");
+  EXPECT_EQ(result.status, 0) << result.error;
 }
 
 TEST(Terminal, ShowsAPromptBeforeItWaits) {
