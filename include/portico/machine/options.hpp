@@ -6,7 +6,8 @@
 ///     struct Serial { void write(std::uint8_t byte) { std::putchar(byte); } };
 ///     using Board = portico::DeviceMap<portico::Port<0xE9, portico::Locked<Serial>>>;
 ///     int main() {
-///       portico::Machine machine{portico::GuestMemory{1 * portico::GiB}, Board{},
+///       portico::Machine machine{portico::GuestMemory{1 * portico::GiB},
+///                                [] { return Board{}; },   // made in place: it holds a lock
 ///                                portico::Vcpus<8>{4},     // at most 8 vCPUs, 4 of them made
 ///                                portico::KickSignal{SIGRTMIN + 3}};
 ///     }
