@@ -4,6 +4,7 @@
 #include <atomic>
 #include <csignal>
 #include <filesystem>
+#include <functional>
 #include <string>
 #include <string_view>
 #include <system_error>
@@ -49,10 +50,12 @@ struct Recorder {
   std::size_t room = ~std::size_t{0};
   std::string input{};
   std::vector<int> waits{};
+  std::function<void()> meanwhile{};  ///< what the guest does while bytes are written out
 
   [[nodiscard]] bool flushes_lines() const { return lines; }
 
   Written write(gsl::span<std::uint8_t const> bytes, WaitLimit const& limit) {
+    if (meanwhile) std::exchange(meanwhile, {})();
     waits.push_back(limit.milliseconds);
     std::size_t const count = bytes.size() < room ? bytes.size() : room;
     if (count > 0) written->emplace_back(bytes.begin(), bytes.begin() + static_cast<long>(count));
@@ -199,6 +202,19 @@ TEST_F(DebugConsoleTest, ADeadlineDoesNotWaitAndTriesAgain) {
   console.deadline(clock);
   EXPECT_EQ(written, (Pieces{"ab", "c"}));
   EXPECT_EQ(clock.deadline(), Clock::never);
+}
+
+TEST_F(DebugConsoleTest, AByteWrittenWhileADeadlineWritesOutIsNotForgotten) {
+  DebugConsole<Recorder> console{Recorder{&written}};
+  put(console, "a");
+  console.backend().meanwhile = [&] { put(console, "b"); };
+  ASSERT_TRUE(clock.take_due(clock.deadline()));
+  console.deadline(clock);
+  EXPECT_EQ(written, Pieces{"a"});
+  ASSERT_NE(clock.deadline(), Clock::never);
+  ASSERT_TRUE(clock.take_due(clock.deadline()));
+  console.deadline(clock);
+  EXPECT_EQ(written, (Pieces{"a", "b"}));
 }
 
 TEST_F(DebugConsoleTest, ABackendThatTakesNothingCostsOutputNeverTheGuest) {
