@@ -55,8 +55,12 @@ class EndSignals {
   Fd fd_;
 };
 
-/// Errors of the terminal and of files are reported where they happen; and 500 guests need more descriptors than the soft limit.
+/// Errors of the terminal and of files are reported where they happen; 500 guests need more
+/// descriptors than the soft limit; and nothing of ours may get the number of a standard stream that
+/// was closed: then input is at its end, and output fails.
 void prepare_process() {
+  for (int const stream : {STDIN_FILENO, STDOUT_FILENO, STDERR_FILENO})
+    if (::fcntl(stream, F_GETFD) < 0) (void)::open("/dev/null", O_RDONLY);
   ::signal(SIGPIPE, SIG_IGN);
   ::signal(SIGXFSZ, SIG_IGN);
   rlimit limit{};
@@ -80,6 +84,10 @@ class Session {
       images.emplace_back(path);
       protect(portico::identity_of(images.back().fd()));
     }
+    for (int const stream : {STDIN_FILENO, STDOUT_FILENO, STDERR_FILENO})
+      protect(portico::identity_of(stream));
+    for (int const stream : {STDIN_FILENO, STDOUT_FILENO, STDERR_FILENO})
+      protect(portico::identity_of(stream));
     open_output();
     portico::kvm::System const system;
     for (unsigned id = 0; id < images.size(); ++id) {

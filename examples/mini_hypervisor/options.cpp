@@ -1,7 +1,10 @@
 #include "options.hpp"
 
 #include <CLI/CLI.hpp>
+#include <algorithm>
+#include <array>
 #include <cstdio>
+#include <string_view>
 
 #include <portico/base/bytes.hpp>
 
@@ -43,15 +46,31 @@ std::optional<double> seconds(std::string const& text) {
   return std::nullopt;
 }
 
-/// Values as they were typed; `checked` turns them into options.
+/// Values as they were typed, if they were; `checked` turns them into options.
 struct Raw {
-  std::string memory, page, load_address, entry, stack, console, timeout, input;
+  std::string memory, page, console;
+  std::optional<std::string> load_address, entry, stack, timeout, input;
 };
 
+/// An option whose value was forgotten, where CLI11 would take the next option for it.
+std::optional<std::string> option_without_value(int argc, char** argv) {
+  static constexpr std::array<std::string_view, 16> with_value{
+      "-m",        "--memory",  "-p",      "--page",         "-g",      "--guest", "-f", "--file",
+      "--console", "--timeout", "--input", "--load-address", "--entry", "--stack"};
+  for (int index = 1; index < argc; ++index) {
+    std::string_view const option = argv[index];
+    bool const takes_one = !option.empty() && std::find(with_value.begin(), with_value.end(),
+                                                        option) != with_value.end();
+    if (takes_one && (index + 1 == argc || argv[index + 1][0] == '-'))
+      return std::string{option} + " has no value";
+  }
+  return std::nullopt;
+}
+
 /// Takes an address over if it was given; false if it is no number.
-bool address(std::string const& text, std::optional<std::uint64_t>& into) {
-  if (text.empty()) return true;
-  into = number(text);
+bool address(std::optional<std::string> const& text, std::optional<std::uint64_t>& into) {
+  if (!text) return true;
+  into = number(*text);
   return into.has_value();
 }
 
@@ -65,14 +84,14 @@ Parsed checked(Raw const& raw, Options options) {
 
   std::optional<std::uint64_t> load_address = 0;
   if (!address(raw.load_address, load_address) || *load_address >= options.memory)
-    return refuse("--load-address " + raw.load_address +
+    return refuse("--load-address " + *raw.load_address +
                   ": an address below the memory's size is expected");
   options.load_address = *load_address;
   if (!address(raw.entry, options.entry) || options.entry.value_or(0) >= options.memory)
-    return refuse("--entry " + raw.entry + ": an address below the memory's size is expected");
+    return refuse("--entry " + *raw.entry + ": an address below the memory's size is expected");
   if (!address(raw.stack, options.stack) || options.stack.value_or(16) > options.memory ||
       options.stack.value_or(16) == 0)
-    return refuse("--stack " + raw.stack + ": an address from 1 to the memory's size is expected");
+    return refuse("--stack " + *raw.stack + ": an address from 1 to the memory's size is expected");
 
   if (raw.console == "pty") {
     options.console = ConsoleKind::pty;
@@ -82,17 +101,17 @@ Parsed checked(Raw const& raw, Options options) {
   } else if (raw.console != "stdio") {
     return refuse("--console " + raw.console + ": stdio, pty or file:PATH is expected");
   }
-  if (!raw.timeout.empty()) {
-    auto const value = seconds(raw.timeout);
+  if (raw.timeout) {
+    auto const value = seconds(*raw.timeout);
     if (!value)
-      return refuse("--timeout " + raw.timeout +
+      return refuse("--timeout " + *raw.timeout +
                     ": seconds are expected, more than 0 and at most 1000000");
     options.timeout = *value;
   }
-  if (!raw.input.empty()) {
-    auto const value = number(raw.input);
+  if (raw.input) {
+    auto const value = number(*raw.input);
     if (!value || *value >= options.images.size())
-      return refuse("--input " + raw.input + ": a guest's number is expected, from 0 to " +
+      return refuse("--input " + *raw.input + ": a guest's number is expected, from 0 to " +
                     std::to_string(options.images.size() - 1));
     options.input = static_cast<unsigned>(*value);
   }
@@ -134,6 +153,7 @@ Parsed parse(int argc, char** argv) {
       ->type_name("ADDRESS");
   app.add_option("--stack", raw.stack, "initial stack pointer (default: the end of memory)")
       ->type_name("ADDRESS");
+  if (auto const forgotten = option_without_value(argc, argv)) return refuse(*forgotten);
   try {
     app.parse(argc, argv);
   } catch (CLI::CallForHelp const& help) {
