@@ -85,8 +85,9 @@ class FlatImage {
       std::uint64_t const offset = address - region.base;  // wraps below the base, past every size
       if (offset < region.size) room = std::min(limit, region.size - offset);
     }
-    if (size_ > room) fail_for_room(memory.size(), address, room);
-    read(*memory.span(address, size_));
+    auto const target = memory.span(address, size_);
+    if (size_ > room || !target) fail_for_room(memory.size(), address, room);
+    read(*target);
   }
 
  private:

@@ -39,10 +39,9 @@ class Cpuid {
 
   Cpuid(Cpuid&&) noexcept = default;
 
-  Cpuid& operator=(Cpuid other) noexcept {
-    leaves_ = std::move(other.leaves_);
-    return *this;
-  }
+  Cpuid& operator=(Cpuid const& other) { return *this = Cpuid{other}; }
+
+  Cpuid& operator=(Cpuid&&) noexcept = default;
 
   ~Cpuid() = default;
 

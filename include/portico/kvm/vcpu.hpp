@@ -98,6 +98,9 @@ class Vcpu {
     return *this;
   }
 
+  Vcpu(Vcpu const&) = delete;
+  Vcpu& operator=(Vcpu const&) = delete;
+
   ~Vcpu() {
     if (page_ != nullptr) ::munmap(page_, page_bytes_);
   }

@@ -54,7 +54,8 @@ constexpr bool needs_table(IdentityRange const& range, std::uint64_t block,
   std::uint64_t const block_end = block + (std::uint64_t{1} << shift);
   bool const touches = range.address < block_end && range.end() > block;
   bool const covers = range.address <= block && range.end() >= block_end;
-  return touches && !(shift == 21 && range.page == PageSize::k2MiB && covers);
+  bool const one_page = shift == 21 && range.page == PageSize::k2MiB && covers;
+  return touches && !one_page;
 }
 
 /// How many tables describe aligned blocks of 2^shift bytes, when all of `ranges` are mapped.
@@ -143,7 +144,7 @@ class PageTables {
   /// The offset of the table that `table`'s entry for `at` leads to; made if there is none.
   std::uint64_t below(std::uint64_t table, std::uint64_t at, unsigned shift) {
     std::byte* const entry = entry_of(table, at, shift);
-    std::uint64_t const value = load<std::uint64_t>(entry);
+    auto const value = load<std::uint64_t>(entry);
     if (value != 0) {
       Expects((value & large) == 0);  // otherwise two ranges overlap
       return (value & address_bits) - address_;
