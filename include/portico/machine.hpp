@@ -20,10 +20,7 @@
 #include <cerrno>
 #include <cstddef>
 #include <cstdint>
-#include <exception>
 #include <optional>
-#include <stdexcept>
-#include <string>
 #include <type_traits>
 #include <utility>
 
@@ -38,8 +35,11 @@
 #include <portico/kvm/system.hpp>
 #include <portico/kvm/vcpu.hpp>
 #include <portico/kvm/vm.hpp>
+#include <portico/machine/interrupt_lines.hpp>
+#include <portico/machine/memory_slots.hpp>
 #include <portico/machine/observer.hpp>
 #include <portico/machine/options.hpp>
+#include <portico/machine/parts.hpp>
 #include <portico/machine/placement.hpp>
 #include <portico/machine/stop.hpp>
 #include <portico/machine/vcpu_threads.hpp>
@@ -47,20 +47,8 @@
 
 namespace portico {
 
-/// Where an image goes and where its first instruction and its stack are, in guest-physical bytes.
-struct Start {
-  std::uint64_t address = 0;             ///< of the image's first byte
-  std::optional<std::uint64_t> entry{};  ///< default: the image's first byte
-  std::optional<std::uint64_t> stack{};  ///< initial rsp; default: the end of RAM's first region
-};
-
-/// Accesses that no register took, and that therefore gave all ones or were dropped.
-struct Unclaimed {
-  std::uint64_t reads = 0;
-  std::uint64_t writes = 0;
-};
-
-/// Owns everything of one virtual machine. `Options` are Vcpus<N>, KickSignal, and in tests Hypervisor<Fake>.
+/// Owns everything of one virtual machine. `Options` are Vcpus<N>, HostCpuid,
+/// KickSignal, and in tests Hypervisor<Fake>.
 template <class Board, class... Options>
 class Machine {
   using System = detail::HypervisorOf<Options...>;
@@ -89,12 +77,13 @@ class Machine {
         vm_{make_vm(system)},
         board_{std::in_place, std::forward<BoardSource>(board)} {
     detail::fit_memory(board_.board, memory_);
-    connect_lines();
+    lines_.connect(vm_, board_.board);
     unsigned const wanted = detail::vcpu_count(max_vcpus, options...);
     Expects(wanted >= 1 && wanted <= max_vcpus);
     for (vcpu_count_ = 0; vcpu_count_ < wanted; ++vcpu_count_) {
       seats_[vcpu_count_].emplace(vm_.create_vcpu(vcpu_count_), detail::kick_signal(options...));
-      seats_[vcpu_count_]->vcpu.set_cpuid(system.supported_cpuid());
+      if constexpr (detail::one_of<HostCpuid, Options...>)
+        seats_[vcpu_count_]->vcpu.set_cpuid(system.supported_cpuid());
     }
   }
 
@@ -113,7 +102,8 @@ class Machine {
     image.load(memory_, start.address, below_stack ? stack_page - start.address : memory_.size());
     std::uint64_t const entry = start.entry.value_or(start.address);
     if constexpr (requires { mode.table_bytes(memory_.regions()); }) {
-      std::uint64_t const tables = place_tables(mode.table_bytes(memory_.regions()));
+      std::uint64_t const tables =
+          slots_.place_tables(vm_, board_.board, memory_, mode.table_bytes(memory_.regions()));
       mode.build_tables(memory_.tail(), tables, memory_.regions());
       kvm::set_cpu_state(vcpu(), mode.cpu_state(tables, entry, stack));
     } else {
@@ -125,7 +115,7 @@ class Machine {
   /// are called for every exit; without one, nothing of them is left in the code. An exception out of a handler comes out here.
   template <class... Observers>
   Stop run(Observers&&... observers) {
-    if (!memory_is_set_) register_memory(0);
+    if (!slots_.complete()) slots_.complete(vm_, board_.board, memory_, 0);
     Stop stop = Requested{};
     if constexpr (max_vcpus == 1) {
       stop = loop(*seats_[0], observers...);
@@ -169,15 +159,10 @@ class Machine {
   }
 
   [[nodiscard]] Board& board() noexcept { return board_.board; }
-
   [[nodiscard]] GuestMemory& memory() noexcept { return memory_; }
-
   [[nodiscard]] RunControl& control() noexcept { return control_; }
-
   [[nodiscard]] TimeSource& clock() noexcept { return time_; }
-
   [[nodiscard]] Vm& vm() noexcept { return vm_; }
-
   [[nodiscard]] unsigned vcpu_count() const noexcept { return vcpu_count_; }
 
   /// A vCPU; while the machine runs, only its own thread may touch it.
@@ -204,19 +189,6 @@ class Machine {
     Vcpu vcpu;
     kvm::Kick kick;
     Unclaimed unclaimed{};
-  };
-
-  /// The board, from itself or from a callable whose result is elided.
-  struct BoardHolder {
-    template <class Source>
-      requires(!std::is_invocable_r_v<Board, Source>)
-    BoardHolder(std::in_place_t, Source&& source) : board(std::forward<Source>(source)) {}
-
-    template <class Source>
-      requires std::is_invocable_r_v<Board, Source>
-    BoardHolder(std::in_place_t, Source&& source) : board(std::forward<Source>(source)()) {}
-
-    Board board;
   };
 
   /// What handlers may ask for.
@@ -250,62 +222,16 @@ class Machine {
     return vm;
   }
 
-  /// Puts interrupt controllers into the VM if an entry has a line, and ties the lines to their pins.
-  void connect_lines() {
-    if constexpr (Board::has_irq) {
-      bool made = false;
-      for (std::size_t entry = 0; entry < Board::size; ++entry) {
-        std::optional<std::uint32_t> const number = board_.board.irq_of(entry);
-        if (!number) continue;
-        if (!std::exchange(made, true)) vm_.create_irqchip();
-        if (!pins_[*number]) pins_[*number].emplace(vm_.fd().get(), KVM_IRQ_LINE, *number);
-        wires_[entry].connect(*pins_[*number]);
-        lines_[entry] = IrqLine{wires_[entry]};
-      }
-    }
-  }
-
-  /// Finds room for page tables, and registers RAM with it; the guest address of the tables.
-  std::uint64_t place_tables(std::uint64_t bytes) {
-    if (!memory_is_set_) register_memory(bytes);
-    if (bytes > table_bytes_)
-      throw std::logic_error{"Machine::load: this mode needs " + std::to_string(bytes) +
-                             " bytes of page tables, and the machine was completed with " +
-                             std::to_string(table_bytes_) + "; load the largest first"};
-    return table_address_;
-  }
-
-  /// Tells KVM where RAM stands, now that it is known what else there is. Tables right behind RAM share its slot: one slot less
-  /// is a faster start.
-  void register_memory(std::uint64_t bytes) {
-    Expects(bytes <= memory_.tail().size());
-    auto const regions = memory_.regions();
-    table_bytes_ = bytes;
-    table_address_ = detail::free_address(board_.board, memory_, bytes);
-    std::uint32_t slot = 0;
-    for (Region const& region : regions) {
-      bool const with_tables = bytes > 0 && region.base + region.size == table_address_;
-      vm_.set_user_memory_region(
-          slot++, region.base,
-          {region.host, static_cast<std::size_t>(region.size + (with_tables ? bytes : 0))});
-      if (with_tables) bytes = 0;
-    }
-    if (bytes > 0)
-      vm_.set_user_memory_region(slot, table_address_,
-                                 memory_.tail().first(static_cast<std::size_t>(bytes)));
-    memory_is_set_ = true;
-  }
-
   /// The run loop of one vCPU.
   template <class... Observers>
   Stop loop(Seat& seat, Observers&... observers) {
     kvm::KickTarget const target{seat.kick, seat.vcpu.page()};
     kvm_run& page = seat.vcpu.page();
     Services services{*this};
-    Stop stop = Requested{};
+    std::optional<Stop> stop;
     for (;;) {
       if (int const error = seat.vcpu.run(); error != 0) [[unlikely]] {
-        if (interrupted(seat, error, stop)) return stop;
+        if (interrupted(seat, error, stop)) return *stop;
         continue;
       }
       bool const goes_on = kvm::visit(
@@ -319,11 +245,9 @@ class Machine {
                              return other_exit(seat, kvm::Exit{other}, stop, observers...);
                            }});
       if (!goes_on) [[unlikely]] {
-        if (control_.stopping()) {
-          complete_access(seat);
-          stop = requested();
-        }
-        return stop;
+        if (stop) return *stop;
+        complete_access(seat);
+        return requested();
       }
     }
   }
@@ -388,57 +312,24 @@ class Machine {
 
   /// Everything but I/O ends the run, or is nothing.
   template <class... Observers>
-  [[gnu::noinline, gnu::cold]] bool other_exit(Seat& seat, kvm::Exit const& exit, Stop& stop,
-                                               Observers&... observers) {
-    (detail::tell(observers, exit, seat.vcpu.page().exit_reason), ...);
-    return match(
-        exit, [](kvm::IntrExit) { return true; }, [](kvm::IrqWindowOpenExit) { return true; },
-        [](kvm::SetTprExit) { return true; },
-        [&](kvm::HltExit) {
-          stop = Halted{};
-          return false;
-        },
-        [&](kvm::ShutdownExit) {
-          stop = Shutdown{};
-          return false;
-        },
-        [&](kvm::FailEntryExit const& failed) {
-          stop = EntryFailed{failed.reason};
-          return false;
-        },
-        [&](kvm::InternalErrorExit const& error) {
-          stop = InternalError{error.suberror, seat.vcpu.regs().rip};
-          return false;
-        },
-        [&](kvm::SystemEventExit const& event) {
-          if (event.type == KVM_SYSTEM_EVENT_SHUTDOWN)
-            stop = GuestExit{0};
-          else if (event.type == KVM_SYSTEM_EVENT_RESET)
-            stop = Reset{};
-          else
-            stop = Unhandled{KVM_EXIT_SYSTEM_EVENT};
-          return false;
-        },
-        [&](auto const&) {
-          stop = Unhandled{seat.vcpu.page().exit_reason};
-          return false;
-        });
+  [[gnu::noinline, gnu::cold]] bool other_exit(Seat& seat, kvm::Exit const& exit,
+                                               std::optional<Stop>& stop, Observers&... observers) {
+    std::uint32_t const reason = seat.vcpu.page().exit_reason;
+    (detail::tell(observers, exit, reason), ...);
+    stop = detail::stop_for(exit, reason, [&] { return seat.vcpu.regs().rip; });
+    return !stop;
   }
 
   /// KVM_RUN did not end with an exit; true if the run is over.
-  [[gnu::noinline, gnu::cold]] bool interrupted(Seat& seat, int error, Stop& stop) {
-    if (error == EAGAIN) return ending_.load(std::memory_order_acquire);
-    if (error != EINTR) {
+  [[gnu::noinline, gnu::cold]] bool interrupted(Seat& seat, int error, std::optional<Stop>& stop) {
+    if (error != EINTR && error != EAGAIN) {
       stop = HostError{"KVM_RUN", error};
       return true;
     }
-    seat.vcpu.immediate_exit(
-        false);  // first this, then the look at what was asked for: nothing is lost
-    if (control_.stopping()) {
-      stop = requested();
-      return true;
-    }
-    return ending_.load(std::memory_order_acquire);
+    // First this, then the look at what was asked for: nothing is lost in between.
+    seat.vcpu.immediate_exit(false);
+    if (control_.stopping() || ending_.load(std::memory_order_acquire)) stop = requested();
+    return stop.has_value();
   }
 
   /// Lets the instruction of the last exit complete, so that the registers are those after it.
@@ -491,31 +382,12 @@ class Machine {
       make_clocks(time_, std::make_index_sequence<Board::size>{});
   std::atomic<bool> ending_{false};
   Vm vm_;
-  std::array<std::optional<IrqPin>, Board::has_irq ? 24 : 0> pins_;
-  std::array<IrqWire, Board::has_irq ? Board::size : 0> wires_;
-  std::array<IrqLine, Board::size> lines_{};
+  detail::InterruptLines<Board> lines_;
   std::array<std::optional<Seat>, max_vcpus> seats_;
-  BoardHolder board_;
+  detail::BoardHolder<Board> board_;
   unsigned vcpu_count_ = 0;
-  bool memory_is_set_ = false;
-  std::uint64_t table_address_ = 0;
-  std::uint64_t table_bytes_ = 0;
+  detail::MemorySlots slots_;
 };
-
-namespace detail {
-
-template <class Source>
-struct BoardFrom {
-  using type = Source;
-};
-
-template <class Source>
-  requires std::is_invocable_v<Source>
-struct BoardFrom<Source> {
-  using type = std::invoke_result_t<Source>;
-};
-
-}  // namespace detail
 
 template <class Source, class... Options>
 Machine(GuestMemory, Source, Options...)

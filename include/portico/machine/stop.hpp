@@ -13,6 +13,7 @@
 
 #include <cstdint>
 #include <cstdio>
+#include <optional>
 #include <string>
 #include <system_error>
 #include <type_traits>
@@ -20,6 +21,7 @@
 
 #include <portico/base/match.hpp>
 #include <portico/kvm/abi.hpp>
+#include <portico/kvm/exit.hpp>
 
 namespace portico {
 
@@ -89,6 +91,30 @@ inline char const* suberror_name(std::uint32_t suberror) {
     default:
       return "a fault inside KVM";
   }
+}
+
+}  // namespace detail
+
+namespace detail {
+
+/// How an exit that is no access ends the run, or nothing if it does not; `rip` is asked only where it is told.
+template <class Rip>
+std::optional<Stop> stop_for(kvm::Exit const& exit, std::uint32_t reason, Rip rip) {
+  using Ended = std::optional<Stop>;
+  return match(
+      exit, [](kvm::IntrExit) { return Ended{}; }, [](kvm::IrqWindowOpenExit) { return Ended{}; },
+      [](kvm::SetTprExit) { return Ended{}; }, [](kvm::HltExit) { return Ended{Halted{}}; },
+      [](kvm::ShutdownExit) { return Ended{Shutdown{}}; },
+      [](kvm::FailEntryExit const& failed) { return Ended{EntryFailed{failed.reason}}; },
+      [&](kvm::InternalErrorExit const& error) {
+        return Ended{InternalError{error.suberror, rip()}};
+      },
+      [&](kvm::SystemEventExit const& event) {
+        if (event.type == KVM_SYSTEM_EVENT_SHUTDOWN) return Ended{GuestExit{0}};
+        if (event.type == KVM_SYSTEM_EVENT_RESET) return Ended{Reset{}};
+        return Ended{Unhandled{reason}};
+      },
+      [&](auto const&) { return Ended{Unhandled{reason}}; });
 }
 
 }  // namespace detail
