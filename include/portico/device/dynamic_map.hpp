@@ -1,16 +1,21 @@
 /// A device map whose addresses are known only at run time, from a configuration file for instance.
 ///
 ///     #include <portico/device/dynamic_map.hpp>
-///     using Board = portico::DynamicMap<Serial, SimpleDisk>;      // the devices there may be
-///     Board board;
-///     board.place<Serial>({.space = portico::Space::port, .base = 0xE9, .name = "console"});
-///     board.place<SimpleDisk>({.space = portico::Space::mmio, .base = 0x20'0100, .stride = 8, .name = "disk"},
-///                             portico::SimpleDisk{...});
-///     portico::Machine machine{portico::GuestMemory{2 * portico::MiB}, [&] { return std::move(board); }};
+///     struct Serial { void write(std::uint8_t byte) { std::putchar(byte); } };
+///     struct Counter { std::uint32_t read() { return count++; } std::uint32_t count = 0; };
+///     using Board = portico::DynamicMap<Serial, Counter>;      // the devices there may be
+///     Board make_board() {
+///       using portico::Space;
+///       Board board;
+///       board.place<Serial>({.space = Space::port, .base = 0xE9, .name = "console"});
+///       board.place<Counter>({.space = Space::mmio, .base = 0x20'0100, .name = "counter"});
+///       return board;
+///     }
 ///
-/// The same devices, the same bus semantics and the same dispatch below the address as DeviceMap; what it checks at compile time is
-/// checked by `place`, which throws std::invalid_argument and names both parties. An access is a binary search and a choice among
-/// the device types: no virtual call, no function pointer. Limits: 64 devices; one range for each.
+/// The same devices, the same bus semantics and the same dispatch below the address as DeviceMap;
+/// what it checks at compile time is checked by `place`, which throws std::invalid_argument and
+/// names both parties. An access is a binary search and a choice among the device types: no virtual
+/// call, no function pointer. Limits: 64 devices; one range for each.
 #pragma once
 
 #include <array>

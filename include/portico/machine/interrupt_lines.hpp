@@ -1,10 +1,15 @@
 /// The interrupt lines of a board's entries, tied to KVM's in-kernel controllers.
 ///
-///     portico::detail::InterruptLines<Board> lines;
-///     lines.connect(vm, board);       // before the first vCPU
-///     lines[entry].pulse();
+///     #include <portico/machine/interrupt_lines.hpp>
+///     template <class Board, class Vm>
+///     void interrupt(Vm& vm, Board const& board, std::size_t entry) {
+///       static portico::detail::InterruptLines<Board> lines;
+///       lines.connect(vm, board);       // before the first vCPU
+///       lines[entry].pulse();
+///     }
 ///
-/// Internal to the library; Machine uses it. A board without lines gets no controllers, and costs nothing here.
+/// Internal to the library; Machine uses it. A board without lines gets no controllers, and costs
+/// nothing here.
 #pragma once
 
 #include <array>

@@ -1,9 +1,14 @@
 /// The memory slots of a machine: RAM, and page tables beside it.
 ///
-///     portico::detail::MemorySlots slots;
-///     std::uint64_t const tables = slots.place_tables(vm, board, memory, bytes);   // guest address
+///     #include <portico/machine/memory_slots.hpp>
+///     template <class Vm, class Board>
+///     std::uint64_t tables_of(Vm& vm, Board const& board, portico::GuestMemory const& memory) {
+///       portico::detail::MemorySlots slots;
+///       return slots.place_tables(vm, board, memory, 64 * portico::KiB);   // a guest address
+///     }
 ///
-/// Internal to the library; Machine uses it. Slots are registered once, when it is known what else there is.
+/// Internal to the library; Machine uses it. Slots are registered once, when it is known what else
+/// there is.
 #pragma once
 
 #include <cstddef>

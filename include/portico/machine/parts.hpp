@@ -1,9 +1,8 @@
 /// Small parts of a machine: where an image starts, what was unclaimed, who owns the board.
 ///
-///     #include <portico/machine.hpp>
-///     machine.load(portico::FlatImage{"guest.img"}, portico::LongMode{portico::PageSize::k4KiB},
-///                  portico::Start{.address = 0x8000, .stack = 0x8000});
-///     std::uint64_t const lost = machine.unclaimed().writes;
+///     #include <portico/machine/parts.hpp>
+///     // An image linked at 0x8000, its stack growing down from there: for Machine::load.
+///     constexpr portico::Start start{.address = 0x8000, .stack = 0x8000};
 #pragma once
 
 #include <cstdint>

@@ -3,9 +3,9 @@
 ///     #include <portico/machine/placement.hpp>
 ///     #include <portico/memory/guest_memory.hpp>
 ///     template <class Board>
-///     auto place(portico::GuestMemory& memory, std::uint64_t bytes_of_tables) {
-///       portico::detail::fit_memory<Board>(memory);         // RAM leaves the devices' addresses out
-///       return portico::detail::free_address<Board>(memory, bytes_of_tables);
+///     auto place(Board const& board, portico::GuestMemory& memory, std::uint64_t table_bytes) {
+///       portico::detail::fit_memory(board, memory);         // RAM leaves the devices' addresses out
+///       return portico::detail::free_address(board, memory, table_bytes);
 ///     }
 ///
 /// Internal to the library; Machine uses it. An entry inside RAM would never exit and be silently
