@@ -56,12 +56,7 @@ class Machine {
   using Vcpu = decltype(std::declval<Vm&>().create_vcpu(0U));
   static constexpr unsigned max_vcpus = detail::max_vcpus_of<Options...>;
 
-  static consteval bool threads_are_sound() {
-    if constexpr (max_vcpus > 1) return Board::check_threads();
-    return true;
-  }
-
-  static_assert(threads_are_sound());
+  static_assert(decltype(detail::check_threads<Board, max_vcpus>())::value);
 
  public:
   /// Builds the machine on the host's KVM: `board` is a Board, or a callable that returns one (for devices that cannot be moved).
@@ -212,7 +207,7 @@ class Machine {
       else if constexpr (std::is_same_v<Wanted, IrqLine>)
         return machine.lines_[entry];
       else
-        return *static_cast<Wanted*>(rules::context_lacks<Wanted>{});
+        return Context<>{}.template service<Wanted, 0>();  // nobody has it: an error says so
     }
   };
 

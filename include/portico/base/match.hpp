@@ -35,23 +35,41 @@ struct match_lacks_a_handler_for {
                 "portico::match: a variant's alternative has no handler. The first template "
                 "argument that is a type names it. To fix this: add a lambda that takes it, or "
                 "a last one that takes `auto const&`.");
-  static constexpr bool value = Taken;
 };
 
 template <class Variant, std::size_t Index>
 using AlternativeOf =
     decltype(*std::get_if<Index>(static_cast<std::remove_reference_t<Variant>*>(nullptr)));
 
+/// What a match gives that lacks a handler: fits everywhere, so that this is not a second error.
+struct Anything {
+  template <class Type>
+  operator Type() const;  // NOLINT(google-explicit-constructor): never defined
+};
+
 template <class Variant, class Handler, class Indices>
 struct MatchResult;
 
 template <class Variant, class Handler, std::size_t... Index>
 struct MatchResult<Variant, Handler, std::index_sequence<Index...>> {
-  static_assert(
-      (match_lacks_a_handler_for<std::is_invocable_v<Handler&, AlternativeOf<Variant, Index>>,
-                                 std::remove_cvref_t<AlternativeOf<Variant, Index>>>::value &&
-       ...));
-  using type = std::common_type_t<std::invoke_result_t<Handler&, AlternativeOf<Variant, Index>>...>;
+  template <std::size_t At>
+  static constexpr bool taken = std::is_invocable_v<Handler&, AlternativeOf<Variant, At>>;
+  static constexpr bool complete = (taken<Index> && ...);
+
+  static auto result() {
+    if constexpr (complete) {
+      using Common =
+          std::common_type_t<std::invoke_result_t<Handler&, AlternativeOf<Variant, Index>>...>;
+      return std::type_identity<Common>{};
+    } else {
+      (void)(sizeof(match_lacks_a_handler_for<taken<Index>,
+                                              std::remove_cvref_t<AlternativeOf<Variant, Index>>>) +
+             ...);
+      return std::type_identity<Anything>{};
+    }
+  }
+
+  using type = typename decltype(result())::type;
 };
 
 template <std::size_t Index, class Result, class Variant, class Handler>
@@ -73,12 +91,16 @@ template <class Variant, class... Handlers>
 [[gnu::always_inline]] constexpr auto match(Variant&& variant, Handlers&&... handlers) {
   using Held = std::remove_reference_t<Variant>;
   using Handler = Overloaded<std::remove_cvref_t<Handlers>...>;
-  using Result = typename detail::MatchResult<
-      Held, Handler,
-      std::make_index_sequence<std::variant_size_v<std::remove_const_t<Held>>>>::type;
+  using Outcome =
+      detail::MatchResult<Held, Handler,
+                          std::make_index_sequence<std::variant_size_v<std::remove_const_t<Held>>>>;
+  using Result = typename Outcome::type;
   Handler handler{std::forward<Handlers>(handlers)...};
   if (variant.valueless_by_exception()) throw std::bad_variant_access{};
-  return detail::match_from<0, Result>(variant, handler);
+  if constexpr (Outcome::complete)
+    return detail::match_from<0, Result>(variant, handler);
+  else
+    return Result{};
 }
 
 }  // namespace portico

@@ -24,7 +24,8 @@ struct FixedText {
   // NOLINTNEXTLINE(google-explicit-constructor,cppcoreguidelines-avoid-c-arrays): so that
   // `Named<"com1">` works
   consteval FixedText(char const (&text)[Size + 1]) {
-    for (std::size_t index = 0; index < Size; ++index) characters[index] = text[index];
+    // With the zero: Clang prints an array as a text only if each of its elements was written.
+    for (std::size_t index = 0; index <= Size; ++index) characters[index] = text[index];
   }
 
   /// The characters, without the closing zero.
@@ -56,6 +57,7 @@ consteval std::size_t digits_of(std::uint64_t value, std::uint64_t base) {
 template <std::uint64_t Value, std::uint64_t Base, std::size_t Prefix>
 consteval auto number_text() {
   FixedText<digits_of(Value, Base) + Prefix> text;
+  text.characters[digits_of(Value, Base) + Prefix] = 0;  // see FixedText's constructor
   if (Prefix == 2) {
     text.characters[0] = '0';
     text.characters[1] = 'x';

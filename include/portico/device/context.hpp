@@ -37,10 +37,12 @@ class Context : detail::Reference<Services>... {
   /// The service of type `Wanted` for entry `Entry` of the map.
   template <class Wanted, std::size_t Entry>
   [[nodiscard]] Wanted& service() noexcept {
-    if constexpr ((std::is_same_v<Wanted, std::remove_const_t<Services>> || ...))
+    if constexpr ((std::is_same_v<Wanted, std::remove_const_t<Services>> || ...)) {
       return detail::Reference<Wanted>::to;
-    else
-      return *static_cast<Wanted*>(rules::context_lacks<Wanted>{});
+    } else {
+      [[maybe_unused]] rules::context_lacks<Wanted> const error{};
+      return rules::nothing<Wanted>();
+    }
   }
 };
 template <class... Services>

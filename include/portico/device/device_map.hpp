@@ -80,16 +80,14 @@ class Slots<std::index_sequence<Index...>, Entries...>
   }
 };
 
-/// The one entry whose device is `Device`.
+/// How many entries have a device of this type.
+template <class Device, class... Entries>
+inline constexpr std::size_t count_of_device =
+    (std::size_t{std::is_same_v<typename EntryTraits<Entries>::Device, Device>} + ... + 0);
+
+/// The first entry whose device is `Device`.
 template <class Device, class... Entries>
 consteval std::size_t index_of_device() {
-  constexpr std::size_t count =
-      (std::size_t{std::is_same_v<typename EntryTraits<Entries>::Device, Device>} + ... + 0);
-  if constexpr (count == 0) {
-    [[maybe_unused]] rules::no_entry_has_this_device<Device> const error{};
-  } else if constexpr (count > 1) {
-    [[maybe_unused]] rules::several_entries_have_this_device<Device> const error{};
-  }
   std::size_t index = 0;
   (void)((std::is_same_v<typename EntryTraits<Entries>::Device, Device> ? true
                                                                         : (++index, false)) ||
@@ -97,11 +95,9 @@ consteval std::size_t index_of_device() {
   return index;
 }
 
+/// The entry with this name; the number of entries if there is none.
 template <FixedText Name, class... Entries>
 consteval std::size_t index_of_name() {
-  if constexpr (!((EntryTraits<Entries>::options.name == Name.view()) || ...)) {
-    [[maybe_unused]] rules::no_entry_has_this_name<Text<Name>> const error{};
-  }
   std::size_t index = 0;
   (void)((EntryTraits<Entries>::options.name == Name.view() ? true : (++index, false)) || ...);
   return index;
@@ -133,12 +129,20 @@ struct RegisterInfo {
 
 /// Owns one device for each entry, and turns an access into a call.
 template <class... Entries>
-  requires(detail::map_is_sound<Entries...>())
+  requires(detail::check_map<Entries...>())
 class DeviceMap : detail::Slots<std::index_sequence_for<Entries...>, Entries...> {
   using Slots = detail::Slots<std::index_sequence_for<Entries...>, Entries...>;
   using Found = detail::MapRanges<Entries...>;
   template <std::size_t Index>
   using Traits = detail::EntryTraits<detail::TypeAt<Index, Entries...>>;
+
+  /// Whether constructor arguments are for the devices: there are some, and they are not one map to
+  /// copy or move.
+  template <class... Arguments>
+  static constexpr bool are_for_entries =
+      sizeof...(Arguments) > 1 ||
+      (sizeof...(Arguments) == 1 &&
+       !(std::is_base_of_v<DeviceMap, std::remove_cvref_t<Arguments>> && ...));
 
  public:
   /// Number of entries.
@@ -168,9 +172,12 @@ class DeviceMap : detail::Slots<std::index_sequence_for<Entries...>, Entries...>
   static constexpr bool safe_for_threads =
       (detail::safe_for_threads<typename detail::EntryTraits<Entries>::Held>() && ...);
 
-  /// For a machine with several vCPUs: does not compile if a device of the map is for one thread only.
-  static consteval bool check_threads() {
-    return (detail::check_thread_safety<typename detail::EntryTraits<Entries>::Held>() && ...);
+  /// For a machine with several vCPUs: does not compile if a device of the map is for one thread
+  /// only.
+  static consteval auto check_threads() {
+    return std::bool_constant<(
+        decltype(detail::check_threads<typename detail::EntryTraits<Entries>::Held>())::value &&
+        ...)>{};
   }
 
   /// Whether any entry has an interrupt line.
@@ -209,14 +216,15 @@ class DeviceMap : detail::Slots<std::index_sequence_for<Entries...>, Entries...>
   /// callable that returns it (and whose result is built in place, so that a device need not be
   /// movable).
   template <class... Arguments>
-    requires(sizeof...(Arguments) > 0 &&
-             !(sizeof...(Arguments) == 1 &&
-               (std::is_base_of_v<DeviceMap, std::remove_cvref_t<Arguments>> && ...)))
+    requires(sizeof...(Arguments) == size && are_for_entries<Arguments...>)
   constexpr explicit(sizeof...(Arguments) == 1) DeviceMap(Arguments&&... arguments)
-      : Slots(std::in_place, std::forward<Arguments>(arguments)...) {
-    if constexpr (sizeof...(Arguments) != size) {
-      [[maybe_unused]] rules::one_argument_per_entry<DeviceMap> const error{};
-    }
+      : Slots(std::in_place, std::forward<Arguments>(arguments)...) {}
+
+  /// Any other number of arguments is an error that says so.
+  template <class... Arguments>
+    requires(sizeof...(Arguments) != size && are_for_entries<Arguments...>)
+  explicit DeviceMap(Arguments&&...) : DeviceMap(Unmade{}) {
+    [[maybe_unused]] rules::one_argument_per_entry<DeviceMap> const error{};
   }
 
   /// The device of entry `Index`.
@@ -228,13 +236,27 @@ class DeviceMap : detail::Slots<std::index_sequence_for<Entries...>, Entries...>
   /// The device of the one entry with this name.
   template <FixedText Name>
   [[nodiscard]] constexpr auto& get() noexcept {
-    return at<detail::index_of_name<Name, Entries...>()>();
+    constexpr std::size_t index = detail::index_of_name<Name, Entries...>();
+    if constexpr (index < size)
+      return (at<index>());
+    else
+      return rules::nothing<rules::no_entry_has_this_name<Text<Name>>>();
   }
 
   /// The one device of this type.
   template <class Device>
   [[nodiscard]] constexpr Device& get() noexcept {
-    return at<detail::index_of_device<Device, Entries...>()>();
+    constexpr std::size_t count = detail::count_of_device<Device, Entries...>;
+    if constexpr (count == 1) {
+      return at<detail::index_of_device<Device, Entries...>()>();
+    } else {
+      if constexpr (count == 0) {
+        [[maybe_unused]] rules::no_entry_has_this_device<Device> const error{};
+      } else {
+        [[maybe_unused]] rules::several_entries_have_this_device<Device> const error{};
+      }
+      return rules::nothing<Device>();
+    }
   }
 
   /// Carries out one access: `count` elements of `width` bytes at `address`, from or to `data`.
@@ -316,6 +338,12 @@ class DeviceMap : detail::Slots<std::index_sequence_for<Entries...>, Entries...>
   }
 
  private:
+  struct Unmade {
+    explicit Unmade() = default;
+  };
+
+  explicit DeviceMap(Unmade);  // never defined: stands behind a rule that was reported
+
   template <Space InSpace>
   static constexpr auto spans = detail::spans_of(Found::template sorted<InSpace>);
 

@@ -47,11 +47,11 @@ consteval bool safe_for_threads() {
 }
 
 template <class Held>
-consteval bool check_thread_safety() {
+consteval auto check_threads() {
   if constexpr (!safe_for_threads<Held>()) {
     [[maybe_unused]] rules::device_is_for_one_thread<Held> const error{};
   }
-  return safe_for_threads<Held>();
+  return std::true_type{};
 }
 
 /// Holds the lock of a Locked device.
@@ -68,9 +68,6 @@ class Guard {
  private:
   Held& held_;
 };
-
-template <class Device>
-concept HasDeadline = requires { &Device::deadline; };
 
 template <std::size_t Entry, class Held, class Context>
 void call_deadline(Held& held, Context& context) {

@@ -93,7 +93,10 @@ class DynamicMap {
   static constexpr bool has_deadlines =
       (detail::HasDeadline<typename detail::DeviceOf<Devices>::type> || ...);
 
-  static consteval bool check_threads() { return (detail::check_thread_safety<Devices>() && ...); }
+  /// As DeviceMap's.
+  static consteval auto check_threads() {
+    return std::bool_constant<(decltype(detail::check_threads<Devices>())::value && ...)>{};
+  }
 
   /// Makes a device from `arguments` and puts it where `placement` says; it stays there. Throws std::invalid_argument, and places
   /// nothing, if it overlaps another, ends past its space, cannot hold its registers, or takes a name or a line that is taken.
@@ -257,7 +260,7 @@ class DynamicMap {
     using Unplaced = detail::Unplaced<Device, InSpace>;
     using Table = typename Unplaced::Table;
     constexpr bool raw = Unplaced::raw;
-    constexpr bool asks = detail::table_asks_for_irq(typename Unplaced::Registers{});
+    constexpr bool asks = detail::asks_for_line_in(Table::rows);
     if (placement.stride == 0) refuse(placement, "the stride must not be 0");
     if (raw && placement.size == 0) refuse(placement, "it takes raw bytes and needs a size");
     if (detail::takes_bytes(typename Unplaced::Registers{}) && placement.stride != 1)

@@ -24,6 +24,7 @@ namespace portico {
 /// Addresses that the range takes, in bytes; default: what the register table needs.
 template <std::uint64_t Bytes>
 struct Size {
+  static_assert(Bytes > 0, "portico::Size: must not be 0.");
   static constexpr std::uint64_t value = Bytes;
 };
 
@@ -86,9 +87,7 @@ struct Addresses {
 
 /// The ranges of one instance.
 template <class... AddressRanges>
-struct Ranges {
-  static_assert(sizeof...(AddressRanges) > 0, "portico::Ranges: name at least one range.");
-};
+struct Ranges {};
 
 /// One instance of `Device` on several ranges, each with a register table of its own
 /// (`Device::banks`) or all with the same.

@@ -113,20 +113,25 @@ consteval auto write_of() {
     return NoHandler{};
 }
 
-/// The table of a device that has only `read` and `write`.
+/// The table of a device that has only `read` and `write`; an empty one after a broken rule, so that
+/// the rule is all that the compiler reports.
 template <class Device>
 consteval auto table_of_functions() {
   constexpr auto read = read_of<Device>();
   constexpr auto write = write_of<Device>();
   if constexpr ((!HasRead<Device> && names_read<Device>()) ||
                 (!HasWrite<Device> && names_write<Device>())) {
-    return rules::handlers_are_overloaded<Device>{};
+    [[maybe_unused]] rules::handlers_are_overloaded<Device> const error{};
+    return Registers<>{};
   } else if constexpr (!is_handler<read> && !is_handler<write>) {
-    return rules::device_has_no_handler<Device>{};
+    [[maybe_unused]] rules::device_has_no_handler<Device> const error{};
+    return Registers<>{};
   } else if constexpr (is_handler<read> && !HandlerTraits<read>::reads) {
-    return rules::handler_has_wrong_signature<Device>{};
+    [[maybe_unused]] rules::handler_has_wrong_signature<Device> const error{};
+    return Registers<>{};
   } else if constexpr (is_handler<write> && !HandlerTraits<write>::writes) {
-    return rules::handler_has_wrong_signature<Device>{};
+    [[maybe_unused]] rules::handler_has_wrong_signature<Device> const error{};
+    return Registers<>{};
   } else if constexpr (HandlerTraits<read>::bytes || HandlerTraits<write>::bytes) {
     return Registers<AllBytes<read, write>>{};
   } else if constexpr (!is_handler<write>) {
@@ -168,44 +173,46 @@ struct OptionValues {
   std::string_view name{};
 };
 
+enum class OptionKind : std::uint8_t { none, size, stride, irq, name };
+
 template <class Option>
 struct OptionTraits {
-  static constexpr bool known = false;
+  static constexpr OptionKind kind = OptionKind::none;
 
   static constexpr void apply(OptionValues&) {}
 };
 
 template <std::uint64_t Bytes>
 struct OptionTraits<Size<Bytes>> {
-  static constexpr bool known = true;
+  static constexpr OptionKind kind = OptionKind::size;
 
   static constexpr void apply(OptionValues& values) { values.size = Bytes; }
 };
 
 template <std::uint64_t Bytes>
 struct OptionTraits<Stride<Bytes>> {
-  static constexpr bool known = true;
+  static constexpr OptionKind kind = OptionKind::stride;
 
   static constexpr void apply(OptionValues& values) { values.stride = Bytes; }
 };
 
 template <std::uint32_t Number, class... Modes>
 struct OptionTraits<Irq<Number, Modes...>> {
-  static constexpr bool known = true;
+  static constexpr OptionKind kind = OptionKind::irq;
 
   static constexpr void apply(OptionValues& values) {
     values.has_irq = true;
     values.irq = Number;
-    values.level = Irq<Number, Modes...>::level;
-    values.shared = Irq<Number, Modes...>::shared;
+    values.level = one_of<Level, Modes...>;
+    values.shared = one_of<Shared, Modes...>;
   }
 };
 
 template <FixedText Name>
 struct OptionTraits<Named<Name>> {
-  static constexpr bool known = true;
+  static constexpr OptionKind kind = OptionKind::name;
 
-  static constexpr void apply(OptionValues& values) { values.name = Named<Name>::text.view(); }
+  static constexpr void apply(OptionValues& values) { values.name = Name.view(); }
 };
 
 template <class... Options>
@@ -215,11 +222,33 @@ constexpr OptionValues values_of() {
   return values;
 }
 
-template <class Option>
-consteval bool check_option() {
-  if constexpr (!OptionTraits<Option>::known) [[maybe_unused]]
-    rules::option_is_unknown<Option> const error{};
-  return true;
+/// The index of the first option that is none, or of the first whose kind was given before; the
+/// number of options if they are in order.
+template <class... Options>
+consteval std::size_t bad_option() {
+  constexpr std::array<OptionKind, sizeof...(Options)> kinds{OptionTraits<Options>::kind...};
+  for (std::size_t index = 0; index < kinds.size(); ++index) {
+    if (kinds[index] == OptionKind::none) return index;
+    for (std::size_t before = 0; before < index; ++before)
+      if (kinds[before] == kinds[index]) return index;
+  }
+  return kinds.size();
+}
+
+template <class Device, class... Options>
+consteval auto check_options() {
+  constexpr std::size_t bad = bad_option<Options...>();
+  if constexpr (bad < sizeof...(Options)) {
+    using Option = TypeAt<bad, Options...>;
+    if constexpr (OptionTraits<Option>::kind == OptionKind::none) {
+      [[maybe_unused]] rules::option_is_unknown<Option, Device> const error{};
+    } else {
+      [[maybe_unused]] rules::option_given_twice<Option, Device> const error{};
+    }
+  } else {
+    (void)(sizeof(Options) + ... + 0);  // each option checks its own arguments
+  }
+  return std::true_type{};
 }
 
 // --- Ranges
@@ -281,9 +310,10 @@ template <class Held_, class... RangeTypes, class... Options>
 struct EntryParts<Held_, TypeList<RangeTypes...>, Options...> {
   using Held = Held_;
   using Device = typename DeviceOf<Held>::type;
+  static constexpr bool known = true;
   static constexpr bool locked = DeviceOf<Held>::locked;
-  static constexpr bool options_known = (check_option<Options>() && ...);
   static constexpr OptionValues options = values_of<Options...>();
+  using OptionsChecked = decltype(check_options<Device, Options...>());
   static constexpr std::string_view name =
       options.name.empty() ? type_name<Device>() : options.name;
   static constexpr std::size_t range_count = sizeof...(RangeTypes);
@@ -302,7 +332,6 @@ struct EntryParts<Held_, TypeList<RangeTypes...>, Options...> {
 template <class Entry>
 struct EntryTraits {
   static constexpr bool known = false;
-  static constexpr rules::entry_is_unknown<Entry> error{};
 };
 
 template <std::uint64_t Base, class Device, class... Options>
@@ -317,12 +346,16 @@ template <class Device, class... RangeTypes, class... Options>
 struct EntryTraits<On<Device, Ranges<RangeTypes...>, Options...>>
     : EntryParts<Device, TypeList<RangeTypes...>, Options...> {};
 
-/// Whether any handler of the device asks for its interrupt line.
-template <class... Lines>
-consteval bool table_asks_for_irq(Registers<Lines...>) {
-  return (
-      (HandlerTraits<Lines::read>::asks_for_line || HandlerTraits<Lines::write>::asks_for_line) ||
-      ...);
+template <class Device>
+concept HasDeadline = requires { &Device::deadline; };
+
+/// Whether the device's deadline() asks for its interrupt line.
+template <class Device>
+consteval bool deadline_asks_for_line() {
+  if constexpr (HasDeadline<Device>)
+    return HandlerTraits<&Device::deadline>::asks_for_line;
+  else
+    return false;
 }
 
 }  // namespace portico::detail

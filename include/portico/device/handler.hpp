@@ -127,9 +127,10 @@ struct MemberHandler {
   using Class = Class_;
   using Write = WriteShape<Arguments...>;
   using Read = ReadShape<Result, Arguments...>;
-  /// A write handler returns nothing; a read handler returns the value, or fills a span of its own.
-  static constexpr bool writes = std::is_void_v<Result> && Write::shape != Shape::none;
+  /// A read handler returns the value, or fills a span; a write handler returns nothing, and takes
+  /// the offset of raw bytes to read for no value.
   static constexpr bool reads = Read::shape != Shape::none;
+  static constexpr bool writes = std::is_void_v<Result> && !reads && Write::shape != Shape::none;
   using Shaped = std::conditional_t<writes, Write, Read>;
   using Value = typename Shaped::Value;
   using Services = typename Shaped::Services;
@@ -142,8 +143,19 @@ struct MemberHandler {
   static constexpr bool asks_for_line = ServiceFlags<Services>::asks_for_line;
 };
 
+/// What is no handler: a static function, a data member, a signature that none of those below has.
+struct WithoutShape {
+  static constexpr bool writes = false;
+  static constexpr bool reads = false;
+  static constexpr bool batch = false;
+  static constexpr bool bytes = false;
+  static constexpr std::uint32_t width = 0;
+  static constexpr bool asks_for_control = false;
+  static constexpr bool asks_for_line = false;
+};
+
 template <class Pointer>
-struct HandlerOf;
+struct HandlerOf : WithoutShape {};
 
 template <class Class, class Result, class... Arguments>
 struct HandlerOf<Result (Class::*)(Arguments...)> : MemberHandler<Class, Result, Arguments...> {};
@@ -162,17 +174,6 @@ struct HandlerOf<Result (Class::*)(Arguments...) const noexcept>
 
 /// Where a table has no handler for one direction.
 struct NoHandler {};
-
-template <>
-struct HandlerOf<NoHandler> {
-  static constexpr bool writes = false;
-  static constexpr bool reads = false;
-  static constexpr bool batch = false;
-  static constexpr bool bytes = false;
-  static constexpr std::uint32_t width = 0;
-  static constexpr bool asks_for_control = false;
-  static constexpr bool asks_for_line = false;
-};
 
 template <auto Handler>
 inline constexpr bool is_handler = !std::is_same_v<std::remove_cv_t<decltype(Handler)>, NoHandler>;

@@ -1,13 +1,18 @@
 /// The checks behind a device map: loops over values, and one rule instantiated for what they find.
 ///
-/// Internal to the library; DeviceMap's `requires` calls `map_is_sound`. Checking by value keeps
-/// the cost low: 256 entries are one sort in the compiler, not 32,640 pairs of types.
+/// Internal to the library; DeviceMap's `requires` calls `check_map`. Checking by value keeps the
+/// cost low: 256 entries are one sort in the compiler, not 32,640 pairs of types. A broken rule
+/// is the only error where the map can be built nevertheless: so the functions with rules in them
+/// are never evaluated, only their types are looked at, since Clang reports a call to one as a
+/// second error.
 #pragma once
 
 #include <array>
 #include <cstddef>
 #include <cstdint>
 #include <string_view>
+#include <type_traits>
+#include <utility>
 
 #include <portico/device/entry_traits.hpp>
 
@@ -153,13 +158,14 @@ consteval RowFault fault_in(std::array<Row, Count> rows, Space space, std::uint6
     if (row.offset >= size) return {.outside = true, .offset = row.offset, .width = row.width};
     if (space == Space::port && row.width == 8)
       return {.eight_on_port = true, .offset = row.offset, .width = 8};
-    if (space == Space::mmio && row.size > size - row.offset)
+    if ((space == Space::mmio || row.width == 0) && row.size > size - row.offset)
       return {.too_wide = true, .offset = row.offset, .width = row.width};
   }
 
   // By offset, then neighbours: a large table costs no more than its sort.
   struct Key {
     std::uint64_t base;
+    std::uint64_t size;
     std::uint32_t width;
     bool reads;
     bool writes;
@@ -167,25 +173,37 @@ consteval RowFault fault_in(std::array<Row, Count> rows, Space space, std::uint6
 
   std::array<Key, Count> keys{};
   for (std::size_t index = 0; index < Count; ++index)
-    keys[index] = {rows[index].offset, rows[index].width, rows[index].reads, rows[index].writes};
+    keys[index] = {rows[index].offset, rows[index].width == 0 ? rows[index].size : 1,
+                   rows[index].width, rows[index].reads, rows[index].writes};
   sort_by_base(keys);
   for (std::size_t first = 0; first < Count; ++first)
-    for (std::size_t second = first + 1; second < Count && keys[second].base == keys[first].base;
-         ++second)
+    for (std::size_t second = first + 1;
+         second < Count && keys[second].base - keys[first].base < keys[first].size; ++second)
       if (keys[first].width == keys[second].width && ((keys[first].reads && keys[second].reads) ||
                                                       (keys[first].writes && keys[second].writes)))
-        return {.twice = true, .offset = keys[first].base, .width = keys[first].width};
+        return {.twice = true, .offset = keys[second].base, .width = keys[second].width};
   return {};
 }
 
+template <std::size_t Count>
+consteval bool asks_for_line_in(std::array<Row, Count> const& rows) {
+  for (Row const& row : rows)
+    if (row.asks_for_line) return true;
+  return false;
+}
+
 template <class Traits, std::size_t Index>
-consteval bool range_is_sound() {
+consteval auto check_range() {
   using Device = typename Traits::Device;
   using Table = typename Traits::template TableAt<Index>;
   constexpr RangeValues range = Traits::template range<Index>;
-  if constexpr (range.size == 0) {
+  if constexpr (Table::count == 0) {
+    // A device without a table has reported its own error.
+    if constexpr (HasRegisters<Device> || HasBanks<Device>) {
+      [[maybe_unused]] rules::device_has_no_handler<Device> const error{};
+    }
+  } else if constexpr (range.size == 0) {
     [[maybe_unused]] rules::size_is_unknown<Device> const error{};
-    return false;
   } else {
     constexpr RowFault fault = fault_in(Table::rows, range.space, range.size);
     using Offset = Text<hex_text<fault.offset>>;
@@ -199,13 +217,17 @@ consteval bool range_is_sound() {
     } else if constexpr (fault.too_wide) {
       [[maybe_unused]] rules::register_wider_than_its_range<Offset, Device> const error{};
     }
-    if constexpr (table_asks_for_irq(typename Table::Table{}) && !Traits::options.has_irq) {
+    constexpr bool asks_for_line = asks_for_line_in(Table::rows);
+    if constexpr (asks_for_line && !Traits::options.has_irq) {
       [[maybe_unused]] rules::device_needs_an_irq_line<Device> const error{};
-      return false;
     }
-    return !fault.twice && !fault.outside && !fault.too_wide && !fault.eight_on_port;
   }
+  return std::true_type{};
 }
+
+template <class Traits, std::size_t... Index>
+std::bool_constant<(decltype(check_range<Traits, Index>())::value && ...)> check_ranges(
+    std::index_sequence<Index...>);
 
 template <class Device>
 consteval bool banks_fit(std::size_t ranges) {
@@ -215,17 +237,28 @@ consteval bool banks_fit(std::size_t ranges) {
     return true;
 }
 
+/// The rules of one entry; false if there is no telling what the entry is.
 template <class Entry>
-consteval bool entry_is_sound() {
+consteval auto check_entry() {
   using Traits = EntryTraits<Entry>;
-  using Device = typename Traits::Device;
-  if constexpr (!banks_fit<Device>(Traits::range_count)) {
-    [[maybe_unused]] rules::banks_and_ranges_differ<Device> const error{};
-    return false;
+  if constexpr (!Traits::known) {
+    [[maybe_unused]] rules::entry_is_unknown<Entry> const error{};
+    return std::false_type{};
+  } else if constexpr (Traits::range_count == 0) {
+    [[maybe_unused]] rules::device_has_no_range<typename Traits::Device> const error{};
+    return std::false_type{};
+  } else if constexpr (!banks_fit<typename Traits::Device>(Traits::range_count)) {
+    [[maybe_unused]] rules::banks_and_ranges_differ<typename Traits::Device> const error{};
+    return std::false_type{};
+  } else if constexpr (!Traits::OptionsChecked::value ||
+                       !decltype(check_ranges<Traits>(
+                           std::make_index_sequence<Traits::range_count>{}))::value) {
+    return std::false_type{};
   } else {
-    return Traits::options_known && []<std::size_t... Index>(std::index_sequence<Index...>) {
-      return (range_is_sound<Traits, Index>() && ...);
-    }(std::make_index_sequence<Traits::range_count>{});
+    if constexpr (deadline_asks_for_line<typename Traits::Device>() && !Traits::options.has_irq) {
+      [[maybe_unused]] rules::device_needs_an_irq_line<typename Traits::Device> const error{};
+    }
+    return std::true_type{};
   }
 }
 
@@ -238,18 +271,15 @@ struct MapOf {
 template <std::size_t Size>
 consteval FixedText<Size> copy_text(std::string_view from) {
   FixedText<Size> copy;
+  copy.characters[Size] = 0;  // see FixedText's constructor
   for (std::size_t index = 0; index < Size; ++index) copy.characters[index] = from[index];
   return copy;
 }
 
-/// All rules of a map; instantiates the rule that is broken, and is false then.
+/// The rules between a map's entries.
 template <class... Entries>
-consteval bool map_is_sound() {
-  if constexpr (!(entry_is_sound<Entries>() && ...)) {
-    return false;
-  } else if constexpr (sizeof...(Entries) == 0) {
-    return true;
-  } else {
+consteval auto check_entries_together() {
+  if constexpr (sizeof...(Entries) > 0) {
     using Ranges = MapRanges<Entries...>;
     using Map = MapOf<Entries...>;
     constexpr Clash past = past_the_end_in(Ranges::all);
@@ -284,9 +314,17 @@ consteval bool map_is_sound() {
       constexpr auto text = copy_text<name.size()>(name);
       [[maybe_unused]] rules::name_used_twice<Text<text>> const error{};
     }
-    return !past.found && !ports.found && !addresses.found && !lines.found && !modes.found &&
-           !names.found;
   }
+  return std::true_type{};
+}
+
+/// All rules of a map: instantiates the one that is broken. False if a map cannot be built at all.
+template <class... Entries>
+consteval bool check_map() {
+  if constexpr ((decltype(check_entry<Entries>())::value && ...))
+    return decltype(check_entries_together<Entries...>())::value;
+  else
+    return false;
 }
 
 }  // namespace portico::detail

@@ -39,7 +39,12 @@ struct Row {
   std::uint32_t width = 0;  ///< 0: any
   bool reads = false;
   bool writes = false;
+  bool asks_for_line = false;  ///< one of its handlers takes IrqLine&
 };
+
+template <auto ReadHandler, auto WriteHandler>
+inline constexpr bool ask_for_line =
+    HandlerTraits<ReadHandler>::asks_for_line || HandlerTraits<WriteHandler>::asks_for_line;
 
 }  // namespace detail
 
@@ -53,8 +58,9 @@ struct WriteOnly {
       "IrqLine&, Clock&, RunControl& as needed.");
   static constexpr auto read = detail::NoHandler{};
   static constexpr auto write = Handler;
-  static constexpr detail::Row row{Offset, HandlerTraits<Handler>::width,
-                                   HandlerTraits<Handler>::width, false, true};
+  static constexpr detail::Row row{
+      Offset, HandlerTraits<Handler>::width,        HandlerTraits<Handler>::width, false,
+      true,   HandlerTraits<Handler>::asks_for_line};
   static constexpr std::string_view name = function_name<Handler>();
 };
 
@@ -67,8 +73,9 @@ struct ReadOnly {
                 "RunControl&.");
   static constexpr auto read = Handler;
   static constexpr auto write = detail::NoHandler{};
-  static constexpr detail::Row row{Offset, HandlerTraits<Handler>::width,
-                                   HandlerTraits<Handler>::width, true, false};
+  static constexpr detail::Row row{
+      Offset, HandlerTraits<Handler>::width,        HandlerTraits<Handler>::width, true,
+      false,  HandlerTraits<Handler>::asks_for_line};
   static constexpr std::string_view name = function_name<Handler>();
 };
 
@@ -87,8 +94,12 @@ struct ReadWrite {
       "WriteOnly, one row for each width.");
   static constexpr auto read = ReadHandler;
   static constexpr auto write = WriteHandler;
-  static constexpr detail::Row row{Offset, HandlerTraits<ReadHandler>::width,
-                                   HandlerTraits<ReadHandler>::width, true, true};
+  static constexpr detail::Row row{Offset,
+                                   HandlerTraits<ReadHandler>::width,
+                                   HandlerTraits<ReadHandler>::width,
+                                   true,
+                                   true,
+                                   detail::ask_for_line<ReadHandler, WriteHandler>};
   static constexpr std::string_view name = function_name<WriteHandler>();
 };
 
@@ -105,7 +116,8 @@ struct Bytes {
                 "void(std::uint64_t offset, gsl::span<std::byte const>).");
   static constexpr auto read = ReadHandler;
   static constexpr auto write = WriteHandler;
-  static constexpr detail::Row row{Offset, Size, 0, true, true};
+  static constexpr detail::Row row{Offset, Size, 0,
+                                   true,   true, detail::ask_for_line<ReadHandler, WriteHandler>};
   static constexpr std::string_view name = function_name<WriteHandler>();
 };
 
@@ -116,7 +128,12 @@ template <auto ReadHandler, auto WriteHandler>
 struct AllBytes {
   static constexpr auto read = ReadHandler;
   static constexpr auto write = WriteHandler;
-  static constexpr Row row{0, 0, 0, is_handler<ReadHandler>, is_handler<WriteHandler>};
+  static constexpr Row row{0,
+                           0,
+                           0,
+                           is_handler<ReadHandler>,
+                           is_handler<WriteHandler>,
+                           ask_for_line<ReadHandler, WriteHandler>};
   static constexpr std::string_view name = "bytes";
 };
 

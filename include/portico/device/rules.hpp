@@ -14,6 +14,10 @@ namespace portico::rules {
 template <class...>
 inline constexpr bool holds = false;
 
+/// Never defined: stands where a value would be, behind a rule that was reported.
+template <class Type>
+Type& nothing();
+
 template <class Port, class First, class Second>
 struct port_claimed_twice {
   static_assert(holds<Port, First, Second>,
@@ -72,6 +76,13 @@ struct range_ends_past_its_space {
 };
 
 template <class Device>
+struct device_has_no_range {
+  static_assert(holds<Device>,
+                "A device stands on no range. To fix this: name at least one in On<Device, "
+                "Ranges<...>>.");
+};
+
+template <class Device>
 struct size_is_unknown {
   static_assert(holds<Device>,
                 "A device that takes raw bytes needs the size of its range. To fix this: add the "
@@ -82,7 +93,7 @@ template <class Offset, class Width, class Device>
 struct register_listed_twice {
   static_assert(holds<Offset, Width, Device>,
                 "A register table has two entries for one offset and width. The template arguments "
-                "name both and the device. "
+                "name both (width 0: raw bytes) and the device. "
                 "To fix this: join them with ReadWrite<offset, read, write>, or give one another "
                 "offset or width.");
 };
@@ -98,10 +109,12 @@ struct register_outside_its_range {
 
 template <class Offset, class Device>
 struct register_wider_than_its_range {
-  static_assert(holds<Offset, Device>,
-                "An MMIO register is wider than what is left of its range. The template arguments "
-                "name its offset (times the "
-                "Stride) and the device. To fix this: make Size larger or leave it out.");
+  static_assert(
+      holds<Offset, Device>,
+      "An MMIO register, or a block of raw bytes, is wider than what is left of its range. "
+      "The template arguments "
+      "name its offset (times the "
+      "Stride) and the device. To fix this: make Size larger or leave it out.");
 };
 
 template <class Offset, class Device>
@@ -171,11 +184,18 @@ struct several_entries_have_this_device {
                 "Named<\"...\"> and ask by name.");
 };
 
-template <class Option>
+template <class Option, class Device>
 struct option_is_unknown {
-  static_assert(holds<Option>,
+  static_assert(holds<Option, Device>,
                 "An entry has an option that is none. The options are Size<n>, Stride<n>, Irq<n, "
-                "...>, Named<\"...\">.");
+                "...>, Named<\"...\">. The template arguments name it and the device.");
+};
+
+template <class Option, class Device>
+struct option_given_twice {
+  static_assert(holds<Option, Device>,
+                "An entry has two options of one kind. The template arguments name the second and "
+                "the device. To fix this: leave one out.");
 };
 
 template <class Entry>

@@ -100,6 +100,15 @@ unsigned vcpu_count(unsigned, Vcpus<Max> const& vcpus, Rest const&...) {
   return vcpus.count;
 }
 
+/// One vCPU may run any board; several need devices that are safe for threads.
+template <class Board, unsigned Vcpus>
+consteval auto check_threads() {
+  if constexpr (Vcpus > 1)
+    return decltype(Board::check_threads()){};
+  else
+    return std::true_type{};
+}
+
 inline int kick_signal() { return SIGRTMIN; }
 
 template <class First, class... Rest>
