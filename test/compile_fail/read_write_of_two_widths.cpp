@@ -1,0 +1,21 @@
+// One register of two widths.
+// FIRST: portico::ReadWrite: both handlers must have one width. To fix this: use ReadOnly and WriteOnly
+// EXPECT: portico::ReadWrite<0.*Device::
+#include <portico/device/device_map.hpp>
+
+struct Device {
+  std::uint8_t read8();
+  std::uint16_t read16();
+  void write8(std::uint8_t);
+  void write16(std::uint16_t);
+  void read_bytes(std::uint64_t, gsl::span<std::byte>);
+  void write_bytes(std::uint64_t, gsl::span<std::byte const>);
+#ifdef PORTICO_CONTROL
+  using registers = portico::Registers<portico::ReadWrite<0, &Device::read16, &Device::write16>>;
+#else
+  using registers = portico::Registers<portico::ReadWrite<0, &Device::read8, &Device::write16>>;
+#endif
+};
+
+using Board = portico::DeviceMap<portico::Port<0x20, Device>>;  // HERE
+static_assert(Board::size == 1);
