@@ -1,4 +1,4 @@
-/// From a number to a constant: a balanced tree of compares over a table that the compiler knows.
+/// From a number to a constant: which of the spans that the compiler knows holds it.
 ///
 ///     #include <portico/device/route.hpp>
 ///     inline constexpr std::array spans{portico::Span{0x20, 2}, portico::Span{0xE9, 1}};
@@ -8,12 +8,19 @@
 ///           [] { return -1; });
 ///     }
 ///
-/// No table is left at run time: each step is one compare with a constant, and the call at the end
-/// is direct and inlined. The depth is the logarithm of the number of spans.
+/// Nothing is built at run time, and every call at the end is direct and inlined. What a branch
+/// predictor cannot guess is what costs, so there are three forms (measured by bench/dispatch):
+/// - up to eight spans: one compare with a constant after the other, which for numbers that come at
+///   random mispredicts less than once in all; a balanced tree does once for every two levels;
+/// - more: one switch, where spans lie wide apart after one load from a constant table;
+/// - out of reach of a table of 64 Ki cells: a tree of compares with leaves of the first form.
 #pragma once
 
+#include <array>
+#include <bit>
 #include <cstddef>
 #include <cstdint>
+#include <type_traits>
 
 namespace portico {
 
@@ -25,12 +32,49 @@ struct Span {
 
 namespace detail {
 
+inline constexpr std::size_t few_spans = 8;
+inline constexpr std::uint64_t most_cells = 0x1'0000;
+inline constexpr std::uint64_t most_cases = 256;  // of which a switch is made
+
+/// Spans on a grid: cell c holds the numbers from first + (c << shift) on, all of one span or of none.
+struct Grid {
+  std::uint64_t first = 0;
+  unsigned shift = 0;
+  std::uint64_t cells = 0;
+};
+
+template <std::size_t Count>
+constexpr Grid grid_of(std::array<Span, Count> const& spans) {
+  std::uint64_t const first = spans.front().base;
+  std::uint64_t bits = 0;
+  for (Span const& span : spans) bits |= (span.base - first) | span.size;
+  auto const shift = static_cast<unsigned>(std::countr_zero(bits));
+  return {first, shift, (spans.back().base - first + spans.back().size) >> shift};
+}
+
+template <auto const& Spans>
+inline constexpr Grid grid = grid_of(Spans);
+
+/// For each cell the number of its span, counted from 1, or 0.
+template <auto const& Spans>
+inline constexpr auto cells = [] {
+  using Cell = std::conditional_t<(Spans.size() < 256), std::uint8_t, std::uint16_t>;
+  std::array<Cell, grid<Spans>.cells> result{};
+  for (std::size_t index = 0; index < Spans.size(); ++index) {
+    std::uint64_t const begin = (Spans[index].base - grid<Spans>.first) >> grid<Spans>.shift;
+    std::uint64_t const end = begin + (Spans[index].size >> grid<Spans>.shift);
+    for (std::uint64_t cell = begin; cell < end; ++cell)
+      result[cell] = static_cast<Cell>(index + 1);
+  }
+  return result;
+}();
+
 template <auto const& Spans, std::size_t Low, std::size_t High, class Key, class Found,
           class Missed>
-[[gnu::always_inline]] constexpr auto route_between(Key key, Found& found, Missed& missed) {
+[[gnu::always_inline]] constexpr auto route_one_by_one(Key key, Found& found, Missed& missed) {
   if constexpr (Low == High) {
     return missed();
-  } else if constexpr (Low + 1 == High) {
+  } else {
     constexpr Span span = Spans[Low];
     if constexpr (span.size == 1) {
       if (key == static_cast<Key>(span.base)) return found.template operator()<Low>();
@@ -38,14 +82,86 @@ template <auto const& Spans, std::size_t Low, std::size_t High, class Key, class
       if (static_cast<Key>(key - static_cast<Key>(span.base)) < span.size)
         return found.template operator()<Low>();
     }
-    return missed();
+    return route_one_by_one<Spans, Low + 1, High>(key, found, missed);
+  }
+}
+
+template <auto const& Spans, std::size_t Low, std::size_t High, class Key, class Found,
+          class Missed>
+[[gnu::always_inline]] constexpr auto route_by_halves(Key key, Found& found, Missed& missed) {
+  if constexpr (High - Low <= few_spans) {
+    return route_one_by_one<Spans, Low, High>(key, found, missed);
   } else {
     constexpr std::size_t middle = Low + (High - Low) / 2;
     if (key < static_cast<Key>(Spans[middle].base))
-      return route_between<Spans, Low, middle>(key, found, missed);
-    return route_between<Spans, middle, High>(key, found, missed);
+      return route_by_halves<Spans, Low, middle>(key, found, missed);
+    return route_by_halves<Spans, middle, High>(key, found, missed);
   }
 }
+
+/// Whether each span is one cell, and these are few: then the cell itself says which span it is.
+template <auto const& Spans>
+inline constexpr bool cells_are_cases = [] {
+  if (grid<Spans>.cells > most_cases) return false;
+  for (Span const& span : Spans)
+    if (span.size >> grid<Spans>.shift != 1) return false;
+  return true;
+}();
+
+/// Case n is span n, counted from 1.
+template <std::size_t Count>
+inline constexpr auto counted = [] {
+  std::array<std::uint16_t, Count + 1> result{};
+  for (std::size_t number = 1; number <= Count; ++number)
+    result[number] = static_cast<std::uint16_t>(number);
+  return result;
+}();
+
+// C++20 has no way to make the cases of a switch from a pack.
+#define PORTICO_CASE(n)                                                        \
+  case First + (n):                                                            \
+    if constexpr (number_of<First + (n)>(Numbers) != 0)                        \
+      return found.template operator()<number_of<First + (n)>(Numbers) - 1>(); \
+    else                                                                       \
+      break;
+#define PORTICO_CASES_4(n) \
+  PORTICO_CASE(n) PORTICO_CASE(n + 1) PORTICO_CASE(n + 2) PORTICO_CASE(n + 3)
+#define PORTICO_CASES_16(n) \
+  PORTICO_CASES_4(n) PORTICO_CASES_4(n + 4) PORTICO_CASES_4(n + 8) PORTICO_CASES_4(n + 12)
+#define PORTICO_CASES_64(n) \
+  PORTICO_CASES_16(n) PORTICO_CASES_16(n + 16) PORTICO_CASES_16(n + 32) PORTICO_CASES_16(n + 48)
+
+template <std::size_t Case, class Number, std::size_t Count>
+consteval std::size_t number_of(std::array<Number, Count> const& numbers) {
+  if constexpr (Case < Count)
+    return numbers[Case];
+  else
+    return 0;
+}
+
+/// Case n calls `found` for span Numbers[n], counted from 1.
+template <auto const& Numbers, std::size_t First, class Found, class Missed>
+[[gnu::always_inline]] constexpr auto route_by_case(std::uint64_t which, Found& found,
+                                                    Missed& missed) {
+  constexpr std::size_t left = Numbers.size() - First;
+  if constexpr (left <= 16) {
+    switch (which) { PORTICO_CASES_16(0) }
+  } else if constexpr (left <= 64) {
+    switch (which) { PORTICO_CASES_64(0) }
+  } else {
+    switch (which) {
+      PORTICO_CASES_64(0) PORTICO_CASES_64(64) PORTICO_CASES_64(128) PORTICO_CASES_64(192)
+    }
+    if constexpr (left > most_cases)
+      return route_by_case<Numbers, First + most_cases>(which, found, missed);
+  }
+  return missed();
+}
+
+#undef PORTICO_CASES_64
+#undef PORTICO_CASES_16
+#undef PORTICO_CASES_4
+#undef PORTICO_CASE
 
 }  // namespace detail
 
@@ -53,7 +169,19 @@ template <auto const& Spans, std::size_t Low, std::size_t High, class Key, class
 /// array of static duration, in ascending order, without overlaps. Both return one type.
 template <auto const& Spans, class Key, class Found, class Missed>
 [[gnu::always_inline]] constexpr auto route(Key key, Found&& found, Missed&& missed) {
-  return detail::route_between<Spans, 0, Spans.size()>(key, found, missed);
+  if constexpr (Spans.size() <= detail::few_spans) {
+    return detail::route_one_by_one<Spans, 0, Spans.size()>(key, found, missed);
+  } else if constexpr (detail::grid<Spans>.cells <= detail::most_cells) {
+    constexpr detail::Grid grid = detail::grid<Spans>;
+    auto const cell = static_cast<Key>(key - static_cast<Key>(grid.first)) >> grid.shift;
+    if constexpr (detail::cells_are_cases<Spans>)
+      return detail::route_by_case<detail::cells<Spans>, 0>(cell, found, missed);
+    else
+      return detail::route_by_case<detail::counted<Spans.size()>, 1>(
+          cell < grid.cells ? detail::cells<Spans>[cell] : 0, found, missed);
+  } else {
+    return detail::route_by_halves<Spans, 0, Spans.size()>(key, found, missed);
+  }
 }
 
 }  // namespace portico
