@@ -87,7 +87,7 @@ class Machine {
   ~Machine() = default;
 
   /// Copies an image into RAM and sets vCPU 0 up for it. The image may fill RAM but for the page below the stack. Page tables go
-  /// behind RAM, where neither it nor any entry stands. Throws what the image throws (ImageError).
+  /// behind RAM, where neither it nor any entry nor a window of the mode stands. Throws what the image throws (ImageError).
   template <class Image, class Mode>
   void load(Image const& image, Mode const& mode, Start const& start = {}) {
     Region const& first = memory_.regions()[0];
@@ -98,7 +98,8 @@ class Machine {
     std::uint64_t const entry = start.entry.value_or(start.address);
     if constexpr (requires { mode.table_bytes(memory_.regions()); }) {
       std::uint64_t const tables =
-          slots_.place_tables(vm_, board_.board, memory_, mode.table_bytes(memory_.regions()));
+          slots_.place_tables(vm_, board_.board, memory_, mode.table_bytes(memory_.regions()),
+                              detail::windows_of(mode));
       mode.build_tables(memory_.tail(), tables, memory_.regions());
       kvm::set_cpu_state(vcpu(), mode.cpu_state(tables, entry, stack));
     } else {

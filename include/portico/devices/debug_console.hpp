@@ -31,44 +31,15 @@
 #include <cstdint>
 #include <cstring>
 #include <mutex>
-#include <type_traits>
 #include <utility>
-#include <variant>
 
 #include <portico/base/contracts.hpp>
-#include <portico/base/match.hpp>
 #include <portico/device/clock.hpp>
 #include <portico/device/run_control.hpp>
+#include <portico/devices/backend.hpp>
 #include <portico/devices/console_backend.hpp>
 
 namespace portico {
-
-/// Output that the host did not take.
-struct OutputLoss {
-  std::uint64_t bytes = 0;
-  int error = 0;  ///< the first reason, as errno
-
-  friend bool operator==(OutputLoss const&, OutputLoss const&) = default;
-};
-
-namespace detail {
-
-template <class Type>
-inline constexpr bool is_variant = false;
-template <class... Alternatives>
-inline constexpr bool is_variant<std::variant<Alternatives...>> = true;
-
-/// Calls `use` with a backend, or with the one that a variant of backends holds.
-template <class Backend, class Use>
-decltype(auto) with_backend(Backend& backend, Use use) {
-  if constexpr (is_variant<std::remove_const_t<Backend>>) {
-    return match(backend, [&](auto& chosen) { return use(chosen); });
-  } else {
-    return use(backend);
-  }
-}
-
-}  // namespace detail
 
 /// One guest's console. `write` and `read` belong to one thread, the vCPU's; `deadline`, `flush`
 /// and `lost` may be called from any other at the same time.
@@ -205,8 +176,7 @@ class DebugConsole {
     Written const result = detail::with_backend(backend_, [&](auto& chosen) {
       return chosen.write(gsl::span<std::uint8_t const>{straightened_.data(), count}, limit);
     });
-    lost_.bytes += result.lost;
-    if (lost_.error == 0) lost_.error = result.error;
+    lost_ += result;
     tail_.store(tail + static_cast<std::uint32_t>(result.taken), std::memory_order_release);
     return result.taken == count;
   }

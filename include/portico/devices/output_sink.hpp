@@ -40,6 +40,20 @@ struct Written {
   int error = 0;          ///< why, as errno; ETIMEDOUT: nobody read in time
 };
 
+/// Output that the host did not take.
+struct OutputLoss {
+  std::uint64_t bytes = 0;
+  int error = 0;  ///< the first reason, as errno
+
+  OutputLoss& operator+=(Written const& written) noexcept {
+    bytes += written.lost;
+    if (error == 0) error = written.error;
+    return *this;
+  }
+
+  friend bool operator==(OutputLoss const&, OutputLoss const&) = default;
+};
+
 /// A descriptor that several consoles write to. Safe from any thread.
 class OutputSink {
  public:

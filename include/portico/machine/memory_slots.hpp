@@ -27,12 +27,12 @@ class MemorySlots {
  public:
   [[nodiscard]] bool complete() const noexcept { return complete_; }
 
-  /// The guest address of `bytes` bytes of page tables, whose host memory is the tail of `memory`. Throws std::logic_error if the
+  /// The guest address of `bytes` bytes of page tables, whose host memory is the tail of `memory`; `windows` are no place for them. Throws std::logic_error if the
   /// slots were registered with less room.
   template <class Vm, class Board>
   std::uint64_t place_tables(Vm& vm, Board const& board, GuestMemory const& memory,
-                             std::uint64_t bytes) {
-    if (!complete_) complete(vm, board, memory, bytes);
+                             std::uint64_t bytes, gsl::span<IdentityRange const> windows = {}) {
+    if (!complete_) complete(vm, board, memory, bytes, windows);
     if (bytes > table_bytes_)
       throw std::logic_error{"Machine::load: this mode needs " + std::to_string(bytes) +
                              " bytes of page tables, and the machine was completed with " +
@@ -42,10 +42,11 @@ class MemorySlots {
 
   /// Tells KVM where RAM stands. Tables right behind RAM share its slot: one slot less is a faster start.
   template <class Vm, class Board>
-  void complete(Vm& vm, Board const& board, GuestMemory const& memory, std::uint64_t bytes) {
+  void complete(Vm& vm, Board const& board, GuestMemory const& memory, std::uint64_t bytes,
+                gsl::span<IdentityRange const> windows = {}) {
     Expects(bytes <= memory.tail().size());
     table_bytes_ = bytes;
-    table_address_ = free_address(board, memory, bytes);
+    table_address_ = free_address(board, memory, bytes, windows);
     std::uint32_t slot = 0;
     for (Region const& region : memory.regions()) {
       bool const with_tables = bytes > 0 && region.base + region.size == table_address_;

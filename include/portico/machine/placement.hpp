@@ -18,9 +18,11 @@
 #include <string_view>
 
 #include <portico/base/bytes.hpp>
+#include <portico/base/contracts.hpp>
 #include <portico/device/access.hpp>
 #include <portico/machine/stop.hpp>
 #include <portico/memory/guest_memory.hpp>
+#include <portico/x86/page_tables.hpp>
 
 namespace portico::detail {
 
@@ -55,22 +57,37 @@ void fit_memory(Board const& board, GuestMemory& memory) {
       });
 }
 
-/// The lowest address above all RAM where `bytes` bytes are free of entries and controllers.
+/// What a mode maps beside RAM, if anything: no place for page tables.
+template <class Mode>
+gsl::span<IdentityRange const> windows_of([[maybe_unused]] Mode const& mode) noexcept {
+  if constexpr (requires { mode.windows(); })
+    return mode.windows();
+  else
+    return {};
+}
+
+/// The lowest address above all RAM where `bytes` bytes are free of entries, windows and
+/// controllers.
 template <class Board>
-std::uint64_t free_address(Board const& board, GuestMemory const& memory, std::uint64_t bytes) {
+std::uint64_t free_address(Board const& board, GuestMemory const& memory, std::uint64_t bytes,
+                           gsl::span<IdentityRange const> windows = {}) {
   Region const& last = memory.regions()[memory.regions().size() - 1];
   std::uint64_t address = last.base + last.size;
   for (bool moved = true; moved;) {
     moved = false;
+    auto const avoid = [&](std::uint64_t base, std::uint64_t size) {
+      if (!overlap(address, bytes, base, size)) return;
+      address = align_up(base + size, GuestMemory::page_bytes);
+      moved = true;
+    };
+    for (IdentityRange const& window : windows) avoid(window.address, window.size);
     if (overlap(address, bytes, controllers_base, four_gib - controllers_base)) {
       address = four_gib;
       moved = true;
     }
     board.for_each_range(
         [&](Space space, std::uint64_t base, std::uint64_t size, std::string_view) {
-          if (space != Space::mmio || !overlap(address, bytes, base, size)) return;
-          address = align_up(base + size, GuestMemory::page_bytes);
-          moved = true;
+          if (space == Space::mmio) avoid(base, size);
         });
   }
   return address;

@@ -41,12 +41,20 @@ class LongMode {
   /// overlapping neither RAM nor each other.
   constexpr explicit LongMode(PageSize page = PageSize::k4KiB,
                               std::initializer_list<IdentityRange> windows = {})
-      : page_{page} {
+      : LongMode{page, gsl::span<IdentityRange const>{windows.begin(), windows.size()}} {}
+
+  /// The same with windows that are known at run time.
+  constexpr LongMode(PageSize page, gsl::span<IdentityRange const> windows) : page_{page} {
     Expects(windows.size() <= max_windows);
     for (IdentityRange const& window : windows) windows_[window_count_++] = window;
   }
 
   [[nodiscard]] constexpr PageSize page() const noexcept { return page_; }
+
+  /// What is mapped beside RAM.
+  [[nodiscard]] constexpr gsl::span<IdentityRange const> windows() const noexcept {
+    return {windows_.data(), window_count_};
+  }
 
   /// Bytes of page tables for RAM in `ram` and the windows, exactly.
   [[nodiscard]] constexpr std::uint64_t table_bytes(gsl::span<Region const> ram) const noexcept {
