@@ -6,7 +6,8 @@ usage() {
   cat <<'TEXT'
 usage: guest FILE.c [-o OUT.img] [--quiet]
 
-Makes an image for mini_hypervisor out of one C file, which may lie anywhere.
+Makes an image for mini_hypervisor out of one C file (or assembly file, FILE.S), which may lie
+anywhere.
 
   -o OUT.img           where the image goes (default: beside FILE.c, ending in .img)
   --quiet              say nothing if all goes well
@@ -66,13 +67,13 @@ done
 if [ -z "$only_library" ]; then
   [ -n "$source" ] || wrong 'no C file given'
   case $source in
-    *.c) ;;
-    *) wrong "$source: the name of a C file ends in .c" ;;
+    *.c | *.S) ;;
+    *) wrong "$source: the name of a C file ends in .c, that of an assembly file in .S" ;;
   esac
   [ -e "$source" ] || fail 2 "$source: there is no such file"
   [ -f "$source" ] || fail 2 "$source: not a file"
   [ -r "$source" ] || fail 2 "$source: may not be read"
-  [ -n "$image" ] || image=${source%.c}.img
+  [ -n "$image" ] || image=${source%.[cS]}.img
   [ ! "$image" -ef "$source" ] || fail 2 "$image: is the C file itself"
   [ ! -d "$image" ] || fail 2 "$image: is a directory, the image needs a name"
 fi
