@@ -3,8 +3,6 @@
 
 #include <atomic>
 #include <cstdint>
-#include <memory>
-#include <optional>
 #include <string>
 #include <utility>
 
@@ -14,6 +12,8 @@
 #include <portico/devices/guest_files.hpp>
 #include <portico/portico.hpp>
 
+#include "../common/ending.hpp"
+#include "../common/observers.hpp"
 #include "options.hpp"
 
 namespace mini_hypervisor {
@@ -36,28 +36,21 @@ class Guest {
   Guest(portico::kvm::System const& system, unsigned id, portico::FlatImage const& image,
         Options const& options, portico::ConsoleBackend backend, portico::GuestFiles files)
       : label_{"guest " + std::to_string(id) + " (" + image.path() + "): "},
-        machine_{system, portico::GuestMemory{options.memory}, [&] {
+        machine_{system, portico::GuestMemory{options.memory},
+                 [&] {
                    return Board{[&] { return Console{std::move(backend)}; },
                                 Files{std::move(files)}};
-                 }} {
+                 }},
+        observers_{options.watching, label_} {
     machine_.load(
         image, portico::LongMode{options.page},
         {.address = options.load_address, .entry = options.entry, .stack = options.stack});
-    if (options.trace) trace_.emplace(stderr, label_);
-    if (options.stats) statistics_ = std::make_unique<portico::Statistics<Board>>();
   }
 
-  /// Runs the guest to its end. With no observer asked for, the run loop holds nothing of them.
+  /// Runs the guest to its end.
   void run() {
     try {
-      if (trace_ && statistics_)
-        stop_ = machine_.run(*trace_, *statistics_);
-      else if (trace_)
-        stop_ = machine_.run(*trace_);
-      else if (statistics_)
-        stop_ = machine_.run(*statistics_);
-      else
-        stop_ = machine_.run();
+      stop_ = observers_.run(machine_);
     } catch (std::exception const& error) {
       failure_ = error.what();
     }
@@ -86,12 +79,9 @@ class Guest {
   [[nodiscard]] std::string report(double timeout) {
     if (!failure_.empty()) return label_ + failure_;
     if (halted()) return {};
+    if (!std::holds_alternative<portico::Requested>(stop_))
+      return label_ + examples::how_it_ended(machine_, stop_);
     std::string text = label_;
-    if (!std::holds_alternative<portico::Requested>(stop_)) {
-      text += portico::describe(stop_);
-      if (!std::holds_alternative<portico::InternalError>(stop_)) text += where();
-      return text;
-    }
     if (stopper_ == Stopper::timeout) {
       char seconds[32];
       std::snprintf(seconds, sizeof seconds, "%g", timeout);
@@ -100,37 +90,24 @@ class Guest {
       text += "stopped by a signal;";
     }
     text += waited_for_input_ ? " it was waiting for input" : " it was running";
-    return text + where();
+    return text + examples::where(machine_, stop_);
   }
 
   /// Output that the host did not take, as a line; empty if there is none.
   [[nodiscard]] std::string loss() {
-    portico::OutputLoss const lost = machine_.get<Console>().lost();
-    if (lost.bytes == 0) return {};
-    return label_ + "console: " + std::to_string(lost.bytes) +
-           " bytes of output were lost: " + std::generic_category().message(lost.error);
+    std::string const text = examples::loss_text(machine_.get<Console>().lost());
+    return text.empty() ? text : label_ + text;
   }
 
   /// The table of --stats.
-  [[nodiscard]] std::string statistics_text() const {
-    return statistics_ ? label_ + "\n" + statistics_->text() : std::string{};
-  }
+  [[nodiscard]] std::string statistics_text() const { return observers_.statistics_text(); }
 
   [[nodiscard]] portico::GuestMemory const& memory() { return machine_.memory(); }
 
  private:
-  /// Where the guest was. After a triple fault AMD's module has reset the vCPU, and rip with it.
-  [[nodiscard]] std::string where() {
-    std::uint64_t const rip = machine_.vcpu().regs().rip;
-    bool const reset = std::holds_alternative<portico::Shutdown>(stop_) && rip == 0xFFF0;
-    return " at rip " + portico::detail::hex(rip) +
-           (reset ? " (the processor's reset value: KVM has reset it)" : "");
-  }
-
   std::string label_;
   portico::Machine<Board> machine_;
-  std::optional<portico::Trace<Board>> trace_;
-  std::unique_ptr<portico::Statistics<Board>> statistics_;
+  examples::Observers<Board> observers_;
   portico::Stop stop_ = portico::Requested{};
   std::string failure_;
   std::atomic<bool> ended_{false};

@@ -29,8 +29,6 @@ namespace {
 
 using portico::Fd;
 
-constexpr int bad_input = 2;
-
 /// A descriptor that tells of the signals that end the program; they reach nobody in any other way, in no thread.
 class EndSignals {
  public:
@@ -55,14 +53,8 @@ class EndSignals {
   Fd fd_;
 };
 
-/// Errors of the terminal and of files are reported where they happen; 500 guests need more
-/// descriptors than the soft limit; and nothing of ours may get the number of a standard stream that
-/// was closed: then input is at its end, and output fails.
-void prepare_process() {
-  for (int const stream : {STDIN_FILENO, STDOUT_FILENO, STDERR_FILENO})
-    if (::fcntl(stream, F_GETFD) < 0) (void)::open("/dev/null", O_RDONLY);
-  ::signal(SIGPIPE, SIG_IGN);
-  ::signal(SIGXFSZ, SIG_IGN);
+/// 500 guests need more descriptors than the soft limit.
+void raise_descriptor_limit() {
   rlimit limit{};
   if (::getrlimit(RLIMIT_NOFILE, &limit) == 0) {
     limit.rlim_cur = limit.rlim_max;
@@ -98,7 +90,7 @@ class Session {
   }
 
   [[nodiscard]] std::string map() const {
-    return portico::map_text<Board>() + portico::memory_text(guests_.front()->memory());
+    return examples::map_text<Board>(guests_.front()->memory());
   }
 
   /// Runs every guest to its end; the exit status.
@@ -225,16 +217,11 @@ class Session {
 
 int main(int argc, char** argv) {
   using namespace mini_hypervisor;
-  Parsed const parsed = parse(argc, argv);
-  if (!parsed.options) return parsed.status;
-  try {
-    prepare_process();
+  return examples::run_program("mini_hypervisor", parse(argc, argv), [](Options const& options) {
+    raise_descriptor_limit();
     EndSignals const signals;
-    Session session{*parsed.options};
-    if (parsed.options->map) std::fputs(session.map().c_str(), stderr);
+    Session session{options};
+    if (options.watching.map) std::fputs(session.map().c_str(), stderr);
     return session.run(signals);
-  } catch (std::exception const& error) {
-    std::fprintf(stderr, "mini_hypervisor: %s\n", error.what());
-    return bad_input;
-  }
+  });
 }

@@ -1,10 +1,6 @@
 #include "options.hpp"
 
 #include <CLI/CLI.hpp>
-#include <algorithm>
-#include <array>
-#include <cstdio>
-#include <string_view>
 
 #include <portico/base/bytes.hpp>
 
@@ -12,60 +8,17 @@ namespace mini_hypervisor {
 
 namespace {
 
+using examples::number;
+using examples::WrongUse;
+
 constexpr char const* usage =
-    "usage: mini_hypervisor -m 2|4|8 -p 4|2 -g IMAGE... [-f FILE...] [options]; --help lists "
-    "them\n";
-
-/// An error of the command line: what, and what would be right.
-Parsed refuse(std::string const& what) {
-  std::fprintf(stderr, "mini_hypervisor: %s\n%s", what.c_str(), usage);
-  return {std::nullopt, 2};
-}
-
-/// The number in `text`, decimal or with 0x, all of it.
-std::optional<std::uint64_t> number(std::string const& text) {
-  try {
-    std::size_t used = 0;
-    if (text.empty() || text.front() < '0' || text.front() > '9') return std::nullopt;
-    std::uint64_t const value = std::stoull(text, &used, 0);
-    if (used == text.size()) return value;
-  } catch (std::exception const&) {
-    return std::nullopt;
-  }
-  return std::nullopt;
-}
-
-std::optional<double> seconds(std::string const& text) {
-  try {
-    std::size_t used = 0;
-    double const value = std::stod(text, &used);
-    if (used == text.size() && value > 0 && value <= 1e6) return value;
-  } catch (std::exception const&) {
-    return std::nullopt;
-  }
-  return std::nullopt;
-}
+    "mini_hypervisor -m 2|4|8 -p 4|2 -g IMAGE... [-f FILE...] [options]; --help lists them";
 
 /// Values as they were typed, if they were; `checked` turns them into options.
 struct Raw {
   std::string memory, page, console;
   std::optional<std::string> load_address, entry, stack, timeout, input;
 };
-
-/// An option whose value was forgotten, where CLI11 would take the next option for it.
-std::optional<std::string> option_without_value(int argc, char** argv) {
-  static constexpr std::array<std::string_view, 16> with_value{
-      "-m",        "--memory",  "-p",      "--page",         "-g",      "--guest", "-f", "--file",
-      "--console", "--timeout", "--input", "--load-address", "--entry", "--stack"};
-  for (int index = 1; index < argc; ++index) {
-    std::string_view const option = argv[index];
-    bool const takes_one = !option.empty() && std::find(with_value.begin(), with_value.end(),
-                                                        option) != with_value.end();
-    if (takes_one && (index + 1 == argc || argv[index + 1][0] == '-'))
-      return std::string{option} + " has no value";
-  }
-  return std::nullopt;
-}
 
 /// Takes an address over if it was given; false if it is no number.
 bool address(std::optional<std::string> const& text, std::optional<std::uint64_t>& into) {
@@ -74,24 +27,25 @@ bool address(std::optional<std::string> const& text, std::optional<std::uint64_t
   return into.has_value();
 }
 
-Parsed checked(Raw const& raw, Options options) {
+Options checked(Raw const& raw, Options options) {
   if (raw.memory != "2" && raw.memory != "4" && raw.memory != "8")
-    return refuse("--memory " + raw.memory + ": the size is 2, 4 or 8 (MiB)");
+    throw WrongUse{"--memory " + raw.memory + ": the size is 2, 4 or 8 (MiB)"};
   options.memory = *number(raw.memory) * portico::MiB;
   if (raw.page != "4" && raw.page != "2")
-    return refuse("--page " + raw.page + ": the page is 4 (KiB) or 2 (MiB)");
+    throw WrongUse{"--page " + raw.page + ": the page is 4 (KiB) or 2 (MiB)"};
   options.page = raw.page == "4" ? portico::PageSize::k4KiB : portico::PageSize::k2MiB;
 
   std::optional<std::uint64_t> load_address = 0;
   if (!address(raw.load_address, load_address) || *load_address >= options.memory)
-    return refuse("--load-address " + *raw.load_address +
-                  ": an address below the memory's size is expected");
+    throw WrongUse{"--load-address " + *raw.load_address +
+                   ": an address below the memory's size is expected"};
   options.load_address = *load_address;
   if (!address(raw.entry, options.entry) || options.entry.value_or(0) >= options.memory)
-    return refuse("--entry " + *raw.entry + ": an address below the memory's size is expected");
+    throw WrongUse{"--entry " + *raw.entry + ": an address below the memory's size is expected"};
   if (!address(raw.stack, options.stack) || options.stack.value_or(16) > options.memory ||
       options.stack.value_or(16) == 0)
-    return refuse("--stack " + *raw.stack + ": an address from 1 to the memory's size is expected");
+    throw WrongUse{"--stack " + *raw.stack +
+                   ": an address from 1 to the memory's size is expected"};
 
   if (raw.console == "pty") {
     options.console = ConsoleKind::pty;
@@ -99,28 +53,28 @@ Parsed checked(Raw const& raw, Options options) {
     options.console = ConsoleKind::file;
     options.console_path = raw.console.substr(5);
   } else if (raw.console != "stdio") {
-    return refuse("--console " + raw.console + ": stdio, pty or file:PATH is expected");
+    throw WrongUse{"--console " + raw.console + ": stdio, pty or file:PATH is expected"};
   }
   if (raw.timeout) {
-    auto const value = seconds(*raw.timeout);
-    if (!value)
-      return refuse("--timeout " + *raw.timeout +
-                    ": seconds are expected, more than 0 and at most 1000000");
+    auto const value = examples::decimal(*raw.timeout);
+    if (!value || *value == 0)
+      throw WrongUse{"--timeout " + *raw.timeout +
+                     ": seconds are expected, more than 0 and at most 1000000"};
     options.timeout = *value;
   }
   if (raw.input) {
     auto const value = number(*raw.input);
     if (!value || *value >= options.images.size())
-      return refuse("--input " + *raw.input + ": a guest's number is expected, from 0 to " +
-                    std::to_string(options.images.size() - 1));
+      throw WrongUse{"--input " + *raw.input + ": a guest's number is expected, from 0 to " +
+                     std::to_string(options.images.size() - 1)};
     options.input = static_cast<unsigned>(*value);
   }
-  return {std::move(options), 0};
+  return options;
 }
 
 }  // namespace
 
-Parsed parse(int argc, char** argv) {
+examples::Parsed<Options> parse(int argc, char** argv) {
   Options options;
   Raw raw;
   raw.console = "stdio";
@@ -138,9 +92,7 @@ Parsed parse(int argc, char** argv) {
           ->type_name("IMAGE...");
   app.add_option("-f,--file", options.files, "files that all guests may read")
       ->type_name("FILE...");
-  app.add_flag("--trace", options.trace, "print each exit, decoded, to standard error");
-  app.add_flag("--stats", options.stats, "print what each guest did to standard error at its end");
-  app.add_flag("--map", options.map, "print the device map to standard error first");
+  examples::add_options(app, options.watching);
   app.add_option("--console", raw.console, "stdio (default), pty, or file:PATH")->type_name("KIND");
   app.add_flag("--prefix", options.prefix, "label each line of output with its guest");
   app.add_option("--timeout", raw.timeout, "stop a guest that has not ended by then")
@@ -153,20 +105,14 @@ Parsed parse(int argc, char** argv) {
       ->type_name("ADDRESS");
   app.add_option("--stack", raw.stack, "initial stack pointer (default: the end of memory)")
       ->type_name("ADDRESS");
-  if (auto const forgotten = option_without_value(argc, argv)) return refuse(*forgotten);
-  try {
-    app.parse(argc, argv);
-  } catch (CLI::CallForHelp const& help) {
-    return {std::nullopt, app.exit(help)};
-  } catch (CLI::ParseError const& error) {
-    return refuse(error.what());
-  }
-  if (memory->count() == 0)
-    return refuse("--memory is missing: give the guests' memory, 2, 4 or 8 (MiB)");
-  if (page->count() == 0)
-    return refuse("--page is missing: give the page size, 4 (KiB) or 2 (MiB)");
-  if (guest->count() == 0) return refuse("--guest is missing: give at least one image");
-  return checked(raw, std::move(options));
+  return examples::parse<Options>(app, argc, argv, usage, [&] {
+    if (memory->count() == 0)
+      throw WrongUse{"--memory is missing: give the guests' memory, 2, 4 or 8 (MiB)"};
+    if (page->count() == 0)
+      throw WrongUse{"--page is missing: give the page size, 4 (KiB) or 2 (MiB)"};
+    if (guest->count() == 0) throw WrongUse{"--guest is missing: give at least one image"};
+    return checked(raw, std::move(options));
+  });
 }
 
 }  // namespace mini_hypervisor

@@ -8,6 +8,9 @@
 
 #include <portico/x86/page_tables.hpp>
 
+#include "../common/command_line.hpp"
+#include "../common/observers.hpp"
+
 namespace mini_hypervisor {
 
 /// Where consoles stand.
@@ -24,9 +27,7 @@ struct Options {
   std::optional<std::uint64_t> entry;
   std::optional<std::uint64_t> stack;
 
-  bool trace = false;
-  bool stats = false;
-  bool map = false;
+  examples::Watching watching;
   bool prefix = false;
   bool raw = false;
   ConsoleKind console = ConsoleKind::stdio;
@@ -35,13 +36,6 @@ struct Options {
   std::optional<unsigned> input;  ///< the guest that alone gets standard input
 };
 
-/// Either options, or the exit status that the program ends with now: help was printed, or the command line is wrong and standard
-/// error says how.
-struct Parsed {
-  std::optional<Options> options;
-  int status = 0;
-};
-
-Parsed parse(int argc, char** argv);
+examples::Parsed<Options> parse(int argc, char** argv);
 
 }  // namespace mini_hypervisor
