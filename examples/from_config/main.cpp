@@ -1,0 +1,133 @@
+// A machine whose devices a configuration file places: the same device models as in the other examples, on a map made at run
+// time. README.md beside this file has the format.
+#include <algorithm>
+#include <chrono>
+#include <cstdio>
+#include <string>
+#include <thread>
+#include <utility>
+#include <variant>
+#include <vector>
+
+#include <portico/devices/debug_console.hpp>
+#include <portico/devices/simple_disk.hpp>
+#include <portico/devices/simple_serial.hpp>
+#include <portico/portico.hpp>
+
+#include "../common/command_line.hpp"
+#include "../common/ending.hpp"
+#include "config.hpp"
+
+namespace from_config {
+namespace {
+
+using Console = portico::DebugConsole<portico::StandardStreams>;
+using Serial = portico::SimpleSerial<>;
+using Disk = portico::SimpleDisk<>;
+using Board = portico::DynamicMap<Console, Serial, Disk>;
+
+portico::DiskBackend open_disk(DeviceConfig const& device) {
+  switch (device.use) {
+    case DiskUse::sync:
+      return portico::WriteBackFile{device.file, portico::Durability::power_loss};
+    case DiskUse::read_only:
+      return portico::ReadOnlyFile{device.file};
+    case DiskUse::in_memory:
+      return portico::MemoryDisk{device.file};
+    case DiskUse::write:
+      break;
+  }
+  return portico::WriteBackFile{device.file};
+}
+
+/// Places every device; what cannot stand together is refused with both parties' names.
+Board make_board(Config const& config, portico::SharedInput& input, portico::OutputSink& output) {
+  Board board;
+  for (DeviceConfig const& device : config.devices) {
+    switch (device.kind) {
+      case DeviceKind::console:
+        board.place<Console>(device.placement, portico::StandardStreams{input, output, 0});
+        break;
+      case DeviceKind::serial:
+        board.place<Serial>(device.placement, portico::LabelledOutput{output, {}});
+        break;
+      case DeviceKind::disk:
+        board.place<Disk>(device.placement, open_disk(device));
+        break;
+    }
+  }
+  return board;
+}
+
+/// The pages that devices stand in, for the guest to reach them.
+std::vector<portico::IdentityRange> windows(Board const& board) {
+  constexpr std::uint64_t page = portico::GuestMemory::page_bytes;
+  std::vector<portico::IdentityRange> pages;
+  board.for_each_range([&](portico::Space space, std::uint64_t base, std::uint64_t size, auto) {
+    if (space != portico::Space::mmio) return;
+    std::uint64_t const start = base / page * page;
+    pages.push_back({start, portico::align_up(base + size, page) - start, portico::PageSize::k4KiB,
+                     portico::Caching::uncached});
+  });
+  std::sort(pages.begin(), pages.end(),
+            [](auto const& left, auto const& right) { return left.address < right.address; });
+  std::vector<portico::IdentityRange> merged;
+  for (portico::IdentityRange const& range : pages) {
+    if (merged.empty() || range.address > merged.back().end())
+      merged.push_back(range);
+    else
+      merged.back().size = std::max(merged.back().end(), range.end()) - merged.back().address;
+  }
+  if (merged.size() > portico::LongMode::max_windows)
+    throw ConfigError{"the devices in memory stand in " + std::to_string(merged.size()) +
+                      " places far apart, and there can be " +
+                      std::to_string(portico::LongMode::max_windows) + "; move them together"};
+  return merged;
+}
+
+struct Options {
+  std::string path;
+};
+
+int run(Options const& options) {
+  Config const config = read_config(options.path);
+  portico::SharedInput input{STDIN_FILENO};
+  portico::OutputSink output{STDOUT_FILENO};
+  portico::Machine<Board> machine{portico::GuestMemory{config.memory},
+                                  [&] { return make_board(config, input, output); }};
+  machine.load(portico::FlatImage{config.image},
+               portico::LongMode{config.page, windows(machine.board())}, config.start);
+  portico::Stop stop = portico::Requested{};
+  {
+    // Consoles gather output, and are to write it soon.
+    std::jthread const service{[&](std::stop_token const& done) {
+      while (!done.stop_requested()) {
+        machine.service_deadlines();
+        std::this_thread::sleep_for(std::chrono::milliseconds{8});
+      }
+    }};
+    stop = machine.run();
+  }
+  for (portico::Placement const& placement : machine.board().placements())
+    if (auto* const console = machine.board().find<Console>(placement.name)) console->flush();
+  if (output.terminal()) output.end_line();
+  if (std::holds_alternative<portico::Halted>(stop)) return 0;
+  std::fprintf(stderr, "from_config: %s: %s\n", config.image.c_str(),
+               examples::how_it_ended(machine, stop).c_str());
+  return 1;
+}
+
+examples::Parsed<Options> parse(int argc, char** argv) {
+  Options options;
+  CLI::App app{"Runs the machine that a configuration file describes."};
+  app.name("from_config");
+  app.add_option("CONFIG", options.path, "a JSON file")->required();
+  return examples::parse<Options>(app, argc, argv, "from_config CONFIG", [&] { return options; });
+}
+
+}  // namespace
+}  // namespace from_config
+
+int main(int argc, char** argv) {
+  return examples::run_program("from_config", from_config::parse(argc, argv), from_config::run);
+}

@@ -1,0 +1,101 @@
+// The course machine Simple KVM I/O: a serial port and a disk, on ports or, with the same devices, in memory. README.md beside
+// this file says what guests can rely on.
+#include <cstdio>
+#include <string>
+#include <utility>
+#include <variant>
+
+#include <portico/devices/disk_backend.hpp>
+#include <portico/devices/simple_disk.hpp>
+#include <portico/devices/simple_serial.hpp>
+#include <portico/portico.hpp>
+
+#include "../common/ending.hpp"
+#include "options.hpp"
+
+namespace simple_kvm_io {
+namespace {
+
+using Serial = portico::SimpleSerial<>;
+using Disk = portico::SimpleDisk<>;
+
+/// Registers as ports.
+struct PortBoard : portico::DeviceMap<portico::Port<0x10, Serial, portico::Named<"serial">>,
+                                      portico::Port<0x20, Disk, portico::Named<"disk">>> {
+  using DeviceMap::DeviceMap;
+};
+
+/// Where registers stand in memory: 8 bytes for each port.
+constexpr portico::IdentityRange window{0x20'0000, 2 * portico::MiB, portico::PageSize::k2MiB,
+                                        portico::Caching::uncached};
+
+constexpr std::uint64_t in_window(std::uint64_t port) { return window.address + 8 * port; }
+
+/// The same in memory.
+struct MmioBoard
+    : portico::DeviceMap<
+          portico::Mmio<in_window(0x10), Serial, portico::Stride<8>, portico::Named<"serial">>,
+          portico::Mmio<in_window(0x20), Disk, portico::Stride<8>, portico::Named<"disk">>> {
+  using DeviceMap::DeviceMap;
+};
+
+portico::DiskBackend open_disk(Options const& options) {
+  switch (options.kind) {
+    case DiskKind::read_only:
+      return portico::ReadOnlyFile{options.disk};
+    case DiskKind::in_memory:
+      return portico::MemoryDisk{options.disk};
+    case DiskKind::synced:
+      return portico::WriteBackFile{options.disk, portico::Durability::power_loss};
+    case DiskKind::write_back:
+      break;
+  }
+  return portico::WriteBackFile{options.disk};
+}
+
+/// Says what went wrong; the exit status for it.
+int complain(std::string const& what) {
+  std::fprintf(stderr, "simple_kvm_io: %s\n", what.c_str());
+  return 1;
+}
+
+/// The machine from its image to its exit status.
+template <class Board>
+int run(Options const& options) {
+  portico::OutputSink output{STDOUT_FILENO};
+  portico::Machine<Board> machine{
+      portico::GuestMemory{2 * portico::MiB},
+      Board{Serial{portico::LabelledOutput{output, {}}}, Disk{open_disk(options)}}};
+  machine.load(portico::FlatImage{options.image},
+               portico::LongMode{portico::PageSize::k2MiB, {window}});
+  if (options.watching.map) std::fputs(examples::map_text<Board>(machine.memory()).c_str(), stderr);
+  examples::Observers<Board> observers{options.watching, options.image + ": "};
+  portico::Stop const stop = observers.run(machine);
+
+  if (output.terminal()) output.end_line();
+  std::fputs(observers.statistics_text().c_str(), stderr);
+  int status = 0;
+  if (std::string const loss = examples::loss_text(machine.template get<Serial>().lost());
+      !loss.empty())
+    status = complain(loss);
+  if (auto const failures = machine.template get<Disk>().host_failures(); failures > 0)
+    status = complain("disk " + options.disk + ": " + std::to_string(failures) +
+                      " commands failed because the host did");
+  if (!std::holds_alternative<portico::Halted>(stop))
+    return complain(options.image + ": " + examples::how_it_ended(machine, stop));
+  auto const regs = machine.vcpu().regs();
+  std::printf("EAX: %llx\nEDX: %llx\n", regs.rax, regs.rdx);
+  return status;
+}
+
+}  // namespace
+}  // namespace simple_kvm_io
+
+int main(int argc, char** argv) {
+  using namespace simple_kvm_io;
+  return examples::run_program("simple_kvm_io", parse(argc, argv), [](Options const& options) {
+    if (options.create) portico::create_disk(options.disk, *options.create);
+    if (!options.runs) return 0;
+    return options.mmio ? run<MmioBoard>(options) : run<PortBoard>(options);
+  });
+}
