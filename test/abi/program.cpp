@@ -93,6 +93,10 @@ void become(std::string const& program, std::vector<std::string> const& argument
     limit.rlim_cur = *surroundings.soft_descriptors;
     if (::setrlimit(RLIMIT_NOFILE, &limit) != 0) return;
   }
+  if (surroundings.file_bytes) {
+    rlimit const limit{*surroundings.file_bytes, *surroundings.file_bytes};
+    if (::setrlimit(RLIMIT_FSIZE, &limit) != 0) return;
+  }
   if (surroundings.root_is_nobody && ::geteuid() == 0 &&
       (::prctl(PR_CAPBSET_DROP, CAP_DAC_OVERRIDE) != 0 ||
        ::prctl(PR_CAPBSET_DROP, CAP_DAC_READ_SEARCH) != 0)) {
@@ -160,7 +164,7 @@ Program::Program(Folder const& folder, std::vector<std::string> const& arguments
     return ::signal(SIGPIPE, SIG_IGN) != SIG_ERR;  // a program may end without reading its input
   }();
   (void)quiet;
-  std::string const program = environment("PORTICO_EXAMPLES") + "/mini_hypervisor";
+  std::string const program = environment("PORTICO_EXAMPLES") + "/" + surroundings.program;
   Pipe in;
   switch (surroundings.input) {
     case Input::text:

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 // Copyright (c) Portico contributors
 //
-// Runs mini_hypervisor as a user would: in a folder of its own, with its input, output and errors
+// Runs mini_hypervisor, or another example, as a user would: in a folder of its own, with its input, output and errors
 // in the test's hands.
 //
 //   Folder folder;
@@ -68,6 +68,8 @@ struct Surroundings {
   bool outputs_closed = false;                    ///< No standard output, no standard error.
   std::optional<unsigned> soft_descriptors = {};  ///< The soft limit of open files.
   bool root_is_nobody = false;                    ///< Takes from root the right to read every file.
+  std::optional<unsigned> file_bytes = {};        ///< The largest file that it may write.
+  std::string program = "mini_hypervisor";        ///< Another of the examples.
 };
 
 class Program {
