@@ -8,30 +8,30 @@ namespace mini_vmm {
 
 examples::Parsed<Options> parse(int argc, char** argv) {
   Options options;
-  std::string rate;
-  std::string count;
+  std::optional<std::string> rate;
+  std::optional<std::string> count;
   CLI::App app{"Runs a 16-bit guest at 0x10000 and prints each of its exits, decoded."};
   app.name("mini_vmm");
-  app.add_option("--image", options.image,
-                 "flat image (default: the counter built with this program)")
-      ->type_name("FILE");
+  auto* const image = app.add_option("--image", options.image,
+                                     "flat image (default: the counter built with this program)")
+                          ->type_name("FILE");
   app.add_option("--rate", rate, "exits a second (default 1); 0: as many as there are")
       ->type_name("N");
   app.add_option("--count", count, "end after so many exits")->type_name("N");
   return examples::parse<Options>(
       app, argc, argv, "mini_vmm [--image FILE] [--rate N] [--count N]", [&] {
-        if (options.image.empty()) options.image = examples::built_guest("counter");
-        if (!rate.empty()) {
-          auto const value = examples::decimal(rate);
+        if (image->count() == 0) options.image = examples::built_guest("counter");
+        if (rate) {
+          auto const value = examples::decimal(*rate);
           if (!value)
-            throw examples::WrongUse{"--rate " + rate +
+            throw examples::WrongUse{"--rate " + *rate +
                                      ": exits a second are expected, from 0 to 1000000"};
           options.rate = *value;
         }
-        if (!count.empty()) {
-          auto const value = examples::number(count);
+        if (count) {
+          auto const value = examples::number(*count);
           if (!value || *value == 0)
-            throw examples::WrongUse{"--count " + count +
+            throw examples::WrongUse{"--count " + *count +
                                      ": a number of exits is expected, 1 or more"};
           options.count = *value;
         }
