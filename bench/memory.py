@@ -33,6 +33,21 @@ def kernel_kib():
             m["AnonPages"] - m.get("SReclaimable", 0))
 
 
+def end_input(main, process, seconds):
+    """Tells whoever reads the terminal, one after the other, that nothing more will come."""
+    end = time.monotonic() + seconds
+    while process.poll() is None and time.monotonic() < end:
+        try:
+            # In cooked mode an end of input reaches one reader only.
+            os.write(main, b"\x04")
+            while select.select([main], [], [], 0)[0]:
+                os.read(main, 65536)
+        except OSError:  # EIO: nobody has the terminal open any more
+            break
+        time.sleep(0.001)
+    process.wait(timeout=seconds)
+
+
 def measure(command, count, guest_pages, seconds=120):
     """Runs `command` with COUNT waiting guests and reads its memory, in KiB."""
     before = kernel_kib()
@@ -57,17 +72,7 @@ def measure(command, count, guest_pages, seconds=120):
         with open(folder + "/status", encoding="ascii") as file:
             threads = next(int(line.split()[1]) for line in file if line.startswith("Threads:"))
         descriptors = len(os.listdir(folder + "/fd"))
-        # End of input for a terminal in cooked mode: one for each that waits, as it reaches one reader only.
-        for _ in range(count + 8):
-            if process.poll() is not None:
-                break
-            os.write(main, b"\x04")
-            if select.select([main], [], [], 0)[0]:
-                os.read(main, 65536)
-        wait_until = time.monotonic() + seconds
-        while process.poll() is None and time.monotonic() < wait_until:
-            os.write(main, b"\x04")
-            time.sleep(0.01)
+        end_input(main, process, seconds)
         if process.poll() != 0:
             raise RuntimeError(f"{command[0]} ended with {process.poll()}")
     except OSError as error:

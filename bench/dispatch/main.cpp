@@ -1,0 +1,54 @@
+// dispatch [Google Benchmark's options]        time, every contender at every size
+// dispatch --count PATTERN [ACCESSES]          one pass each and nothing else: to be run under callgrind
+#include <benchmark/benchmark.h>
+
+#include <charconv>
+#include <cstdio>
+#include <string_view>
+#include <vector>
+
+#include "measure.hpp"
+#include "sizes.hpp"
+
+namespace dispatch {
+
+std::vector<Case>& cases() {
+  static std::vector<Case> all;
+  return all;
+}
+
+char const* name_of(Pattern pattern) {
+  switch (pattern) {
+    case Pattern::same:
+      return "same";
+    case Pattern::random:
+      return "random";
+    case Pattern::miss:
+      return "miss";
+  }
+  return "";
+}
+
+}  // namespace dispatch
+
+int main(int argc, char** argv) {
+  dispatch::add_all_sizes();
+  if (argc > 2 && std::string_view{argv[1]} == "--count") {
+    std::size_t accesses = 4096;
+    std::string_view const number = argc > 3 ? argv[3] : "4096";
+    std::from_chars(number.data(), number.data() + number.size(), accesses);
+    for (auto const pattern :
+         {dispatch::Pattern::same, dispatch::Pattern::random, dispatch::Pattern::miss}) {
+      if (dispatch::name_of(pattern) != std::string_view{argv[2]}) continue;
+      for (dispatch::Case const& one : dispatch::cases()) one.count(pattern, accesses);
+      return 0;
+    }
+    std::fputs("dispatch: --count takes same, random or miss\n", stderr);
+    return 2;
+  }
+  benchmark::Initialize(&argc, argv);
+  if (benchmark::ReportUnrecognizedArguments(argc, argv)) return 2;
+  benchmark::RunSpecifiedBenchmarks();
+  benchmark::Shutdown();
+  return 0;
+}
