@@ -1,10 +1,11 @@
 // The ways to get from a port number to a device, all with one interface:
 //
-//   void write(std::uint16_t port, std::uint8_t value);   // one access; an unclaimed one is counted
-//   Sums sums() const;                                     // what was done so far
+//   void write(std::uint16_t port, std::uint8_t value);  // one access; counts unclaimed ones
+//   Sums sums();                                          // what was done so far
 //
-// A bus answers for ranges: whoever searches finds the last entry that begins at or below the port, then checks that the
-// port lies in it. (Here every range is one port, which Portico and the switch know at compile time, as they would.)
+// A bus answers for ranges: whoever searches finds the last entry that begins at or below the port,
+// then checks that the port lies in it. (Here every range is one port, which Portico and the switch
+// know at compile time, as they would.)
 #pragma once
 
 #include <algorithm>
@@ -34,7 +35,8 @@ struct PackFor<std::index_sequence<Index...>> {
   template <Layout Lay>
   using Board = portico::DeviceMap<portico::Port<ports<Lay>[Index], Device<Index>>...>;
 
-  /// A std::tuple of 256 takes the compiler minutes; each device being a type of its own, a base each will do.
+  /// A std::tuple of 256 takes the compiler minutes; each device being a type of its own, a base
+  /// each will do.
   struct Devices : Device<Index>... {};
 
   using Variant = std::variant<Device<Index>...>;
@@ -334,8 +336,8 @@ class OrderedMap {
   std::uint64_t unclaimed_ = 0;
 };
 
-/// As monitors in use do it: a reader-writer lock around an ordered map of weak references to devices, each behind a mutex of
-/// its own and a virtual call.
+/// As monitors in use do it: a reader-writer lock around an ordered map of weak references to
+/// devices, each behind a mutex of its own and a virtual call.
 template <std::size_t Entries, Layout Lay>
 class Locked {
  public:

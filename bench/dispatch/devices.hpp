@@ -1,4 +1,5 @@
-// What every contender dispatches to: ports, devices, accesses, and the sums that prove the work was done.
+// What every contender dispatches to: ports, devices, accesses, and the sums that prove the work
+// was done.
 #pragma once
 
 #include <array>

@@ -1,5 +1,5 @@
 // dispatch [Google Benchmark's options]        time, every contender at every size
-// dispatch --count PATTERN [ACCESSES]          one pass each and nothing else: to be run under callgrind
+// dispatch --count PATTERN [ACCESSES]          one pass each, no more: to be run under callgrind
 #include <benchmark/benchmark.h>
 
 #include <charconv>

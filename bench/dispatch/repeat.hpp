@@ -1,4 +1,4 @@
-// Writes a macro out for consecutive indices: REPEAT_n(M, first) is M(first) M(first + 1) ... n times.
+// Writes a macro out for consecutive indices: REPEAT_n(M, first) is M(first) M(first + 1) ...
 #pragma once
 
 #define PORTICO_BENCH_REPEAT_1(M, n) M(n)

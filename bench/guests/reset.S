@@ -1,5 +1,5 @@
-// A ROM of 64 KiB for monitors that start at the reset vector: one byte to port 0xE9 for ever, in real mode. For counting
-// what an exit costs in QEMU (machine microvm).
+// A ROM of 64 KiB for monitors that start at the reset vector: one byte to port 0xE9 for ever, in
+// real mode. For counting what an exit costs in QEMU (machine microvm).
         .code16
         .globl  _start
 _start: movw    $0xE9, %dx

@@ -1,4 +1,4 @@
-// Says that it runs, then waits for a byte of input: keeps a VM alive while its memory is looked at.
+// Says that it runs, then waits for a byte of input: keeps a VM alive to look at its memory.
         .globl  _start
 _start: movl    $0xE9, %edx
         movb    $'R', %al
