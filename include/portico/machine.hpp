@@ -112,17 +112,10 @@ class Machine {
   template <class... Observers>
   Stop run(Observers&&... observers) {
     if (!slots_.complete()) slots_.complete(vm_, board_.board, memory_, 0);
-    Stop stop = Requested{};
-    if constexpr (max_vcpus == 1) {
-      stop = loop(*seats_[0], observers...);
-    } else {
-      stop = detail::run_on_threads(
-          vcpu_count_, [&](unsigned index) { return loop(*seats_[index], observers...); },
-          [&] { end_all(); });
-      ending_.store(false, std::memory_order_release);
-    }
-    control_.clear();
-    return stop;
+    if constexpr ((detail::sees_nothing<Observers> && ...))
+      return run_all();
+    else
+      return run_all(observers...);
   }
 
   /// Ends the run, or the next one if none is under way, with Requested; also gets a guest out that never exits. From any thread.
@@ -138,6 +131,8 @@ class Machine {
     if constexpr (Board::has_deadlines) {
       std::uint64_t const now = time_.now();
       service_from<0>(now, next);
+      // What a deadline asked for concerns vCPUs that are in their guests.
+      if (control_.stopping()) kick_all();
     }
     return next;
   }
@@ -216,6 +211,27 @@ class Machine {
     Vm vm = system.create_vm();
     vm.reserve_real_mode_pages();
     return vm;
+  }
+
+  /// Takes back what was asked for, however the run ends.
+  struct Cleanup {
+    Machine& machine;
+
+    ~Cleanup() {
+      machine.ending_.store(false, std::memory_order_release);
+      machine.control_.clear();
+    }
+  };
+
+  template <class... Observers>
+  Stop run_all(Observers&... observers) {
+    Cleanup const cleanup{*this};
+    if constexpr (max_vcpus == 1)
+      return loop(*seats_[0], observers...);
+    else
+      return detail::run_on_threads(
+          vcpu_count_, [&](unsigned index) { return loop(*seats_[index], observers...); },
+          [&] { end_all(); });
   }
 
   /// The run loop of one vCPU.

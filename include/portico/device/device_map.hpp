@@ -349,7 +349,7 @@ class DeviceMap : detail::Slots<std::index_sequence_for<Entries...>, Entries...>
 
   template <Space InSpace, class Value, class Context>
   bool write_value(std::uint64_t address, Value value, Context& context) {
-    std::array<std::byte, sizeof(Value)> data;
+    alignas(Value) std::array<std::byte, sizeof(Value)> data;
     portico::store(data.data(), value);
     return access<InSpace, Direction::write>(address, sizeof(Value), 1, data.data(), context)
         .taken();
@@ -357,7 +357,7 @@ class DeviceMap : detail::Slots<std::index_sequence_for<Entries...>, Entries...>
 
   template <Space InSpace, class Value, class Context>
   Value read_value(std::uint64_t address, Context& context) {
-    std::array<std::byte, sizeof(Value)> data{};
+    alignas(Value) std::array<std::byte, sizeof(Value)> data{};
     access<InSpace, Direction::read>(address, sizeof(Value), 1, data.data(), context);
     return portico::load<Value>(data.data());
   }

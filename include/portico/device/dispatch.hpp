@@ -198,6 +198,12 @@ struct Selection {
   static constexpr std::array<Span, count> spans = spans_of(placed);
 };
 
+/// Whether all bytes of an access are a block's: the device never sees an offset past its end.
+constexpr bool lies_in(Row const& block, std::uint64_t offset, std::uint32_t width) noexcept {
+  std::uint64_t const start = offset - block.offset;  // wraps below the block: then it is too large
+  return start < block.size && width <= block.size - start;
+}
+
 /// Tries the rows of one width; a claim that is not taken if there is none at this offset.
 template <Direction Way, std::size_t Entry, std::size_t Range, class Table, std::uint32_t Width,
           class Held, class Context>
@@ -206,6 +212,8 @@ template <Direction Way, std::size_t Entry, std::size_t Range, class Table, std:
                                                  std::byte* data, Context& context) {
   using Rows = Selection<Table, Way, Width>;
   auto const found = [&]<std::size_t Index>() __attribute__((always_inline)) {
+    if constexpr (Width == 0)
+      if (!lies_in(Table::rows[Rows::placed[Index].row], offset, width)) return Claim{};
     return perform<Way, Table, Rows::placed[Index].row, Entry, Range>(held, offset, width, count,
                                                                       data, context);
   };
@@ -224,7 +232,7 @@ template <Direction Way, std::size_t Entry, std::size_t Range, class Table, clas
     if constexpr (Way == Direction::read ? row.reads : row.writes) {
       bool const fits = row.width != 0
                             ? width == row.width && (Table::size == 1 || offset == row.offset)
-                            : offset - row.offset < row.size;
+                            : lies_in(row, offset, width);
       if (fits)
         return perform<Way, Table, 0, Entry, Range>(held, offset, width, count, data, context);
     }

@@ -261,6 +261,13 @@ class DynamicMap {
     using Table = typename Unplaced::Table;
     constexpr bool raw = Unplaced::raw;
     constexpr bool asks = detail::asks_for_line_in(Table::rows);
+    constexpr detail::RowFault fault = detail::fault_in(Table::rows, InSpace, Table::size);
+    if constexpr (fault.twice) {
+      [[maybe_unused]] rules::register_listed_twice<
+          Text<hex_text<fault.offset>>, Text<decimal_text<fault.width>>, Device> const error{};
+    }
+    if (fault.eight_on_port)
+      refuse(placement, "it has a register of 8 bytes, which no access to a port has");
     if (placement.stride == 0) refuse(placement, "the stride must not be 0");
     if (raw && placement.size == 0) refuse(placement, "it takes raw bytes and needs a size");
     if (detail::takes_bytes(typename Unplaced::Registers{}) && placement.stride != 1)

@@ -184,8 +184,10 @@ template <auto Handler, std::size_t Entry, class Device, class Context, class...
 [[gnu::always_inline]] constexpr decltype(auto) call_handler(Device& device, Context& context,
                                                              TypeList<Services...>,
                                                              Values... values) {
-  return (device.*Handler)(values...,
-                           context.template service<std::remove_cvref_t<Services>, Entry>()...);
+  // A handler of a base class is called for the base: GCC takes the other way for type punning.
+  typename HandlerOf<std::remove_cv_t<decltype(Handler)>>::Class& owner = device;
+  return (owner.*Handler)(values...,
+                          context.template service<std::remove_cvref_t<Services>, Entry>()...);
 }
 
 }  // namespace detail

@@ -31,13 +31,16 @@ class IrqPin {
   /// One of the devices begins or ends to hold the pin. From any thread.
   void change(bool up) noexcept {
     std::lock_guard const guard{mutex_};
+    // Two threads that drive one wire may arrive here in the other order: what counts is the sum.
+    bool const was_high = holders_ > 0;
     holders_ += up ? 1 : -1;
-    if (holders_ > 1 || (holders_ == 1 && !up)) return;
+    bool const is_high = holders_ > 0;
+    if (is_high == was_high) return;
 
     struct {
       std::uint32_t number;
       std::uint32_t level;
-    } line{number_, up ? 1U : 0U};
+    } line{number_, is_high ? 1U : 0U};
 
     if (::ioctl(descriptor_, request_, &line) < 0) failed_.fetch_add(1, std::memory_order_relaxed);
   }

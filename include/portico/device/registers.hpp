@@ -14,8 +14,8 @@
 ///     };
 ///
 /// An access reaches the row with exactly its offset and width; any other is unclaimed. Two rows
-/// may share an offset if their widths differ. `Bytes` takes accesses of any width whose first byte
-/// lies in it.
+/// may share an offset if their widths differ. `Bytes` takes accesses of any width that lie
+/// in it as a whole.
 #pragma once
 
 #include <array>
@@ -104,7 +104,8 @@ struct ReadWrite {
 };
 
 /// `Size` bytes from `Offset` on that take accesses of any width, 1 to 8: a configuration space.
-/// The handlers get the offset within the row, and as many bytes as the access has.
+/// The handlers get the offset within the row, and as many bytes as the access has; an access that
+/// reaches past the row is unclaimed.
 template <std::uint64_t Offset, std::uint64_t Size, auto ReadHandler, auto WriteHandler>
 struct Bytes {
   static_assert(Size > 0, "portico::Bytes: the size must not be 0.");

@@ -20,6 +20,7 @@
 #include <atomic>
 #include <cerrno>
 #include <cstdint>
+#include <mutex>
 #include <system_error>
 
 #include <portico/base/fd.hpp>
@@ -70,8 +71,8 @@ class RunControl {
   /// Ends the run with `Reset`.
   void reset() noexcept { ask(Request::reset, 0); }
 
-  /// Ends the run with `Requested`. A vCPU inside the guest notices at its next exit;
-  /// `Machine::stop` also gets it out.
+  /// Ends the run with `Requested`. A handler's request ends the run as the handler returns. From
+  /// elsewhere use `Machine::stop`, which also gets a vCPU out of its guest.
   void stop() noexcept { ask(Request::stop, 0); }
 
   /// Whether something was asked for.
@@ -95,6 +96,7 @@ class RunControl {
 
   /// Takes the request back: for the machine, when the run that it ended has returned.
   void clear() noexcept {
+    std::lock_guard const guard{mutex_};
     state_.store(0, std::memory_order_release);
     std::uint64_t count = 0;
     [[maybe_unused]] auto const drained = ::read(wake_.get(), &count, sizeof count);
@@ -102,14 +104,17 @@ class RunControl {
 
  private:
   void ask(Request request, int code) noexcept {
-    std::uint64_t expected = 0;
-    std::uint64_t const wanted = (std::uint64_t{static_cast<std::uint32_t>(code)} << 32) |
-                                 static_cast<std::uint32_t>(request);
-    if (!state_.compare_exchange_strong(expected, wanted, std::memory_order_acq_rel)) return;
+    // The request and the readable descriptor come and go together; looking at it takes no lock.
+    std::lock_guard const guard{mutex_};
+    if (stopping()) return;
+    state_.store((std::uint64_t{static_cast<std::uint32_t>(code)} << 32) |
+                     static_cast<std::uint32_t>(request),
+                 std::memory_order_release);
     std::uint64_t const one = 1;
     [[maybe_unused]] auto const written = ::write(wake_.get(), &one, sizeof one);
   }
 
+  std::mutex mutex_;
   std::atomic<std::uint64_t> state_{0};
   Fd wake_;
 };

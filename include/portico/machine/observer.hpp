@@ -37,6 +37,9 @@ concept SeesExits =
     requires(Observer observer, kvm::Exit const& exit) { observer.exit(exit, std::uint32_t{}); };
 
 template <class Observer>
+inline constexpr bool sees_nothing = !SeesAccesses<Observer> && !SeesExits<Observer>;
+
+template <class Observer>
 [[gnu::always_inline]] inline void tell(Observer& observer, Access const& access,
                                         Claim const& claim) {
   if constexpr (SeesAccesses<Observer>) observer.access(access, claim);
