@@ -1,0 +1,205 @@
+// A hypervisor without KVM, for tests of the machine: its vCPUs play scripts.
+//
+//   portico::test::FakeSystem system;
+//   portico::Machine machine{system, portico::GuestMemory{64 * portico::KiB}, Board{},
+//                            portico::Hypervisor<portico::test::FakeSystem>{}};
+//   machine.vcpu().plays([](portico::test::FakeVcpu& vcpu) { vcpu.exits_with_out(0xE9, 1, "a"); },
+//                        [](portico::test::FakeVcpu& vcpu) { vcpu.exits(KVM_EXIT_HLT); });
+//
+// Each run() of a vCPU plays one step, which fills the run page as KVM would and gives 0 or an errno value. What a step
+// cannot tell by itself, the fake does as KVM: `immediate_exit` gives EINTR before any step.
+#pragma once
+
+#include <cerrno>
+#include <cstddef>
+#include <cstdint>
+#include <cstring>
+#include <functional>
+#include <memory>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include <portico/base/bytes.hpp>
+#include <portico/base/contracts.hpp>
+#include <portico/base/fd.hpp>
+#include <portico/kvm/abi.hpp>
+#include <portico/kvm/vcpu.hpp>
+
+namespace portico::test {
+
+class FakeVcpu {
+ public:
+  /// One KVM_RUN: fills the page; 0, or an errno value.
+  using Step = std::function<int(FakeVcpu&)>;
+
+  /// The whole of what Vcpu needs of the page: the page itself and one for I/O data.
+  static constexpr std::size_t io_data = 4096;
+
+  FakeVcpu() : memory_{std::make_unique<Pages>()} {}
+
+  /// Adds steps to what is still to be played. A step that returns nothing gives 0.
+  template <class... Steps>
+  void plays(Steps... steps) {
+    (add(std::move(steps)), ...);
+  }
+
+  /// Forgets what was not played.
+  void clear() noexcept { next_ = steps_.size(); }
+
+  [[nodiscard]] bool is_at_end() const noexcept { return next_ == steps_.size(); }
+
+  /// KVM_RUN. Past the end of the script the guest halts.
+  int run() noexcept {
+    ++runs;
+    if (kvm::set_immediate_exit(page(), true)) return EINTR;
+    kvm::set_immediate_exit(page(), false);
+    if (is_at_end()) {
+      page().exit_reason = KVM_EXIT_HLT;
+      return 0;
+    }
+    return steps_[next_++](*this);
+  }
+
+  kvm_run& page() noexcept { return *reinterpret_cast<kvm_run*>(memory_->bytes); }
+
+  bool immediate_exit(bool on) noexcept { return kvm::set_immediate_exit(page(), on); }
+
+  [[nodiscard]] kvm_regs regs() const { return registers; }
+
+  void set_regs(kvm_regs const& wanted) { registers = wanted; }
+
+  [[nodiscard]] kvm_sregs sregs() const { return special; }
+
+  void set_sregs(kvm_sregs const& wanted) { special = wanted; }
+
+  template <class Cpuid>
+  void set_cpuid(Cpuid const&) {
+    has_cpuid = true;
+  }
+
+  // --- For steps: what the guest did
+
+  /// An exit that has only a reason.
+  void exits(std::uint32_t reason) { page().exit_reason = reason; }
+
+  /// `out`, or `rep outs` if there are more bytes than one element.
+  void exits_with_out(std::uint16_t port, std::uint8_t width, std::string_view data) {
+    exits_with_io(port, width, static_cast<std::uint32_t>(data.size() / width), KVM_EXIT_IO_OUT);
+    std::memcpy(memory_->bytes + io_data, data.data(), data.size());
+  }
+
+  /// `in`, or `rep ins`; the next step finds the answer in io().
+  void exits_with_in(std::uint16_t port, std::uint8_t width, std::uint32_t count = 1) {
+    exits_with_io(port, width, count, KVM_EXIT_IO_IN);
+    std::memset(memory_->bytes + io_data, 0, std::size_t{width} * count);
+  }
+
+  void exits_with_store(std::uint64_t address, std::uint64_t value, std::uint32_t length) {
+    exits_with_mmio(address, length, 1);
+    std::memcpy(page().mmio.data, &value, sizeof value);
+  }
+
+  /// A load; the next step finds the answer in mmio().
+  void exits_with_load(std::uint64_t address, std::uint32_t length) {
+    exits_with_mmio(address, length, 0);
+    std::memset(page().mmio.data, 0, sizeof page().mmio.data);
+  }
+
+  /// The I/O data of the last exit, where the answer to an `in` stands.
+  [[nodiscard]] gsl::span<std::byte> io() noexcept {
+    return {memory_->bytes + io_data, sizeof memory_->bytes - io_data};
+  }
+
+  /// The first bytes of the MMIO data of the last exit, as a number.
+  [[nodiscard]] std::uint64_t mmio() noexcept {
+    return load<std::uint64_t>(reinterpret_cast<std::byte*>(page().mmio.data));
+  }
+
+  kvm_regs registers{};
+  kvm_sregs special{};
+  bool has_cpuid = false;
+  int runs = 0;  ///< how often run() was called
+
+ private:
+  struct Pages {
+    alignas(4096) std::byte bytes[2 * 4096] = {};
+  };
+
+  template <class Added>
+  void add(Added step) {
+    steps_.push_back([step = std::move(step)](FakeVcpu& vcpu) mutable -> int {
+      if constexpr (std::is_void_v<decltype(step(vcpu))>) {
+        step(vcpu);
+        return 0;
+      } else {
+        return step(vcpu);
+      }
+    });
+  }
+
+  void exits_with_io(std::uint16_t port, std::uint8_t width, std::uint32_t count,
+                     std::uint8_t direction) {
+    page().exit_reason = KVM_EXIT_IO;
+    page().io.port = port;
+    page().io.size = width;
+    page().io.count = count;
+    page().io.direction = direction;
+    page().io.data_offset = io_data;
+  }
+
+  void exits_with_mmio(std::uint64_t address, std::uint32_t length, std::uint8_t is_write) {
+    page().exit_reason = KVM_EXIT_MMIO;
+    page().mmio.phys_addr = address;
+    page().mmio.len = length;
+    page().mmio.is_write = is_write;
+  }
+
+  std::unique_ptr<Pages> memory_;  // a vCPU moves, its page does not
+  std::vector<Step> steps_;
+  std::size_t next_ = 0;
+};
+
+/// Notes what it is told.
+class FakeVm {
+ public:
+  struct Slot {
+    std::uint32_t number;
+    std::uint64_t address;
+    std::uint64_t size;
+    std::byte* host;
+  };
+
+  void set_user_memory_region(std::uint32_t slot, std::uint64_t address,
+                              gsl::span<std::byte> host) {
+    slots.push_back({slot, address, host.size(), host.data()});
+  }
+
+  [[nodiscard]] FakeVcpu create_vcpu(unsigned) {
+    ++vcpus;
+    return FakeVcpu{};
+  }
+
+  void reserve_real_mode_pages() { has_real_mode_pages = true; }
+
+  void create_irqchip() { has_irqchip = true; }
+
+  [[nodiscard]] Fd const& fd() const noexcept { return fd_; }
+
+  std::vector<Slot> slots{};
+  unsigned vcpus = 0;
+  bool has_real_mode_pages = false;
+  bool has_irqchip = false;
+
+ private:
+  Fd fd_{};
+};
+
+class FakeSystem {
+ public:
+  [[nodiscard]] FakeVm create_vm() const { return FakeVm{}; }
+
+  [[nodiscard]] int supported_cpuid() const noexcept { return 0; }
+};
+
+}  // namespace portico::test
