@@ -71,6 +71,9 @@ class Machine {
       : memory_{std::move(memory)},
         vm_{make_vm(system)},
         board_{std::in_place, std::forward<BoardSource>(board)} {
+    static_assert((detail::one_of<Values, Options...> && ...),
+                  "portico::Machine: an option is given to the constructor that the machine's type does "
+                  "not have. To fix this: let the type be deduced, or name it: Machine<Board, Vcpus<4>>.");
     detail::fit_memory(board_.board, memory_);
     lines_.connect(vm_, board_.board);
     unsigned const wanted = detail::vcpu_count(max_vcpus, options...);

@@ -68,7 +68,7 @@ template <class Device, Space InSpace>
 struct Unplaced {
   using Registers = decltype(table_of<typename DeviceOf<Device>::type, 0>());
   static constexpr bool raw = takes_raw_bytes(Registers{});
-  using Table = RangeTable<Registers, InSpace, 1, raw ? last_address(InSpace) + 1 : 0>;
+  using Table = RangeTable<Registers, InSpace, 1, last_address(InSpace) + 1>;
 };
 
 inline std::string address_text(std::uint64_t address) {

@@ -88,16 +88,19 @@ struct FirstSystem<void, Rest...> : FirstSystem<Rest...> {};
 template <class... Options>
 using HypervisorOf = typename FirstSystem<typename MachineOption<Options>::System...>::type;
 
+template <class Option>
+inline constexpr bool is_vcpus = false;
+template <unsigned Max>
+inline constexpr bool is_vcpus<Vcpus<Max>> = true;
+
 inline unsigned vcpu_count(unsigned otherwise) { return otherwise; }
 
 template <class First, class... Rest>
-unsigned vcpu_count(unsigned otherwise, First const&, Rest const&... rest) {
-  return vcpu_count(otherwise, rest...);
-}
-
-template <unsigned Max, class... Rest>
-unsigned vcpu_count(unsigned, Vcpus<Max> const& vcpus, Rest const&...) {
-  return vcpus.count;
+unsigned vcpu_count(unsigned otherwise, [[maybe_unused]] First const& first, Rest const&... rest) {
+  if constexpr (is_vcpus<First>)
+    return first.count;
+  else
+    return vcpu_count(otherwise, rest...);
 }
 
 /// One vCPU may run any board; several need devices that are safe for threads.
