@@ -19,8 +19,8 @@ namespace examples {
 /// The exit status when the command line or a file is wrong; no guest was started then.
 inline constexpr int bad_input = 2;
 
-/// Either options, or the exit status that the program ends with now: help was printed, or the command line is wrong and standard
-/// error says how.
+/// Either options, or the exit status that the program ends with now: help was printed, or the
+/// command line is wrong and standard error says how.
 template <class Options>
 struct Parsed {
   std::optional<Options> options;
@@ -70,7 +70,8 @@ inline std::optional<std::string> option_without_value(CLI::App const& app, int 
   return std::nullopt;
 }
 
-/// Lets `app` read the command line, and `checked` turn what it read into options; that may throw WrongUse. `usage` is one line.
+/// Lets `app` read the command line, and `checked` turn what it read into options; that may throw
+/// WrongUse. `usage` is one line.
 template <class Options, class Checked>
 Parsed<Options> parse(CLI::App& app, int argc, char** argv, char const* usage, Checked checked) {
   std::string wrong;
@@ -89,11 +90,13 @@ Parsed<Options> parse(CLI::App& app, int argc, char** argv, char const* usage, C
   return {std::nullopt, bad_input};
 }
 
-/// Runs the program that the command line asks for, if it is right; the exit status. What `run` throws is told in one line.
+/// Runs the program that the command line asks for, if it is right; the exit status. What `run`
+/// throws is told in one line.
 template <class Options, class Run>
 int run_program(char const* name, Parsed<Options> const& parsed, Run run) {
   if (!parsed.options) return parsed.status;
-  // Nothing of ours may get the number of a standard stream that was closed: input is at its end then, and output fails.
+  // Nothing of ours may get the number of a standard stream that was closed: input is at its end
+  // then, and output fails.
   for (int const stream : {STDIN_FILENO, STDOUT_FILENO, STDERR_FILENO})
     if (::fcntl(stream, F_GETFD) < 0) (void)::open("/dev/null", O_RDONLY);
   // A reader that has gone and a full file are errors where they happen, not the program's end.

@@ -11,7 +11,8 @@
 
 namespace examples {
 
-/// Where the guest was, as " at rip 0x...". After a triple fault AMD's module has reset the vCPU, and rip with it.
+/// Where the guest was, as " at rip 0x...". After a triple fault AMD's module has reset the vCPU,
+/// and rip with it.
 template <class Machine>
 std::string where(Machine& machine, portico::Stop const& stop) {
   std::uint64_t const rip = machine.vcpu().regs().rip;

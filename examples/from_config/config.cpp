@@ -34,7 +34,8 @@ std::optional<std::uint64_t> number(Json const& value) {
   return *count * unit;
 }
 
-/// One object of the file. What is asked for is checked; what nobody asked for is refused in `done`.
+/// One object of the file. What is asked for is checked; what nobody asked for is refused in
+/// `done`.
 class Section {
  public:
   Section(Json const& value, std::string where) : value_{value}, where_{std::move(where)} {

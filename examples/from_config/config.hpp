@@ -13,7 +13,8 @@
 
 namespace from_config {
 
-/// A configuration that no machine can be made of; one line that says where and what would be right.
+/// A configuration that no machine can be made of; one line that says where and what would be
+/// right.
 class ConfigError : public std::runtime_error {
  public:
   using std::runtime_error::runtime_error;

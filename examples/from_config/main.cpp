@@ -1,5 +1,5 @@
-// A machine whose devices a configuration file places: the same device models as in the other examples, on a map made at run
-// time. README.md beside this file has the format.
+// A machine whose devices a configuration file places: the same device models as in the other
+// examples, on a map made at run time. README.md beside this file has the format.
 #include <algorithm>
 #include <chrono>
 #include <cstdio>

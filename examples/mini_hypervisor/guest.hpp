@@ -30,7 +30,8 @@ struct Board : portico::DeviceMap<portico::Port<0xE9, Console, portico::Named<"c
 /// Why a guest was stopped from outside, if it was.
 enum class Stopper { nobody, timeout, signal };
 
-/// A guest from its image to its report. Neither copied nor moved; `run` is for one thread, the rest for the program's main one.
+/// A guest from its image to its report. Neither copied nor moved; `run` is for one thread, the
+/// rest for the program's main one.
 class Guest {
  public:
   Guest(portico::kvm::System const& system, unsigned id, portico::FlatImage const& image,

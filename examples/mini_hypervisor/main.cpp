@@ -1,5 +1,6 @@
-// A hypervisor for course guests: one or many flat images, each a virtual machine on a thread of its own, with a console at port
-// 0xE9 and files at port 0x278. README.md beside this file says what guests can rely on.
+// A hypervisor for course guests: one or many flat images, each a virtual machine on a thread of
+// its own, with a console at port 0xE9 and files at port 0x278. README.md beside this file says
+// what guests can rely on.
 #include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
@@ -29,7 +30,8 @@ namespace {
 
 using portico::Fd;
 
-/// A descriptor that tells of the signals that end the program; they reach nobody in any other way, in no thread.
+/// A descriptor that tells of the signals that end the program; they reach nobody in any other way,
+/// in no thread.
 class EndSignals {
  public:
   EndSignals() {
@@ -100,7 +102,8 @@ class Session {
     start();
     watch(signals);
     for (std::thread& thread : threads_) thread.join();
-    // A person's prompt begins a line; a file or a pipe gets what the guests wrote and no byte more.
+    // A person's prompt begins a line; a file or a pipe gets what the guests wrote and no byte
+    // more.
     if (output_ && (output_->terminal() || options_.prefix)) output_->end_line();
     if (raw) raw->restore();
     return report();

@@ -1,5 +1,5 @@
-// A 16-bit guest, and each of its exits explained: the smallest machine in another CPU mode. README.md beside this file says
-// what guests can rely on.
+// A 16-bit guest, and each of its exits explained: the smallest machine in another CPU mode.
+// README.md beside this file says what guests can rely on.
 #include <chrono>
 #include <cstdint>
 #include <cstdio>

@@ -1,5 +1,5 @@
-// The course machine Simple KVM I/O: a serial port and a disk, on ports or, with the same devices, in memory. README.md beside
-// this file says what guests can rely on.
+// The course machine Simple KVM I/O: a serial port and a disk, on ports or, with the same devices,
+// in memory. README.md beside this file says what guests can rely on.
 #include <cstdio>
 #include <string>
 #include <utility>

@@ -11,8 +11,10 @@
 ///           [](auto const& stop) { std::puts(portico::describe(stop).c_str()); return 1; });
 ///     }
 ///
-/// The run loop is one function with the map's tree inlined into it. A machine is neither copied nor moved. Limits: x86-64 hosts;
-/// a board with interrupt lines gets KVM's in-kernel controllers.
+/// The run loop is one function with the map's tree inlined into it. A machine is neither copied
+/// nor moved. Limits: x86-64 hosts; a board with interrupt lines gets KVM's in-kernel controllers,
+/// and then a vCPU that halts waits in the kernel: `hlt` does not end the run. Deadlines of devices
+/// are serviced by whoever calls service_deadlines().
 #pragma once
 
 #include <array>
@@ -41,6 +43,7 @@
 #include <portico/machine/options.hpp>
 #include <portico/machine/parts.hpp>
 #include <portico/machine/placement.hpp>
+#include <portico/machine/services.hpp>
 #include <portico/machine/stop.hpp>
 #include <portico/machine/vcpu_threads.hpp>
 #include <portico/memory/guest_memory.hpp>
@@ -54,13 +57,15 @@ class Machine {
   using System = detail::HypervisorOf<Options...>;
   using Vm = decltype(std::declval<System const&>().create_vm());
   using Vcpu = decltype(std::declval<Vm&>().create_vcpu(0U));
+  using Services = detail::MachineServices<Board>;
   static constexpr unsigned max_vcpus = detail::max_vcpus_of<Options...>;
 
   static_assert(decltype(detail::check_threads<Board, max_vcpus>())::value);
 
  public:
-  /// Builds the machine on the host's KVM: `board` is a Board, or a callable that returns one (for devices that cannot be moved).
-  /// Throws std::invalid_argument if an entry lies in RAM, std::system_error if the host refuses something.
+  /// Builds the machine on the host's KVM: `board` is a Board, or a callable that returns one (for
+  /// devices that cannot be moved). Throws std::invalid_argument if an entry lies in RAM,
+  /// std::system_error if the host refuses something.
   template <class BoardSource, class... Values>
   explicit Machine(GuestMemory memory, BoardSource&& board, Values const&... options)
       : Machine(System{}, std::move(memory), std::forward<BoardSource>(board), options...) {}
@@ -71,9 +76,10 @@ class Machine {
       : memory_{std::move(memory)},
         vm_{make_vm(system)},
         board_{std::in_place, std::forward<BoardSource>(board)} {
-    static_assert((detail::one_of<Values, Options...> && ...),
-                  "portico::Machine: an option is given to the constructor that the machine's type does "
-                  "not have. To fix this: let the type be deduced, or name it: Machine<Board, Vcpus<4>>.");
+    static_assert(
+        (detail::one_of<Values, Options...> && ...),
+        "portico::Machine: an option is given to the constructor that the machine's type does "
+        "not have. To fix this: let the type be deduced, or name it: Machine<Board, Vcpus<4>>.");
     detail::fit_memory(board_.board, memory_);
     lines_.connect(vm_, board_.board);
     unsigned const wanted = detail::vcpu_count(max_vcpus, options...);
@@ -89,16 +95,16 @@ class Machine {
   Machine& operator=(Machine const&) = delete;
   ~Machine() = default;
 
-  /// Copies an image into RAM and sets vCPU 0 up for it. The image may fill RAM but for the page below the stack. Page tables go
-  /// behind RAM, where neither it nor any entry nor a window of the mode stands. Throws what the image throws (ImageError).
+  /// Copies an image into RAM and sets vCPU 0 up for it. The image may fill RAM but for the page
+  /// below the stack. Page tables go behind RAM, where neither it nor any entry nor a window of the
+  /// mode stands. Throws what the image throws (ImageError).
   template <class Image, class Mode>
   void load(Image const& image, Mode const& mode, Start const& start = {}) {
     Region const& first = memory_.regions()[0];
+    std::uint64_t const address = start.address.value_or(detail::load_address(mode));
     std::uint64_t const stack = start.stack.value_or(first.base + first.size);
-    std::uint64_t const stack_page = (stack - 1) & ~(GuestMemory::page_bytes - 1);
-    bool const below_stack = start.address < stack_page && stack_page < first.base + first.size;
-    image.load(memory_, start.address, below_stack ? stack_page - start.address : memory_.size());
-    std::uint64_t const entry = start.entry.value_or(start.address);
+    image.load(memory_, address, detail::image_limit(memory_, address, stack));
+    std::uint64_t const entry = start.entry.value_or(address);
     if constexpr (requires { mode.table_bytes(memory_.regions()); }) {
       std::uint64_t const tables =
           slots_.place_tables(vm_, board_.board, memory_, mode.table_bytes(memory_.regions()),
@@ -106,12 +112,14 @@ class Machine {
       mode.build_tables(memory_.tail(), tables, memory_.regions());
       kvm::set_cpu_state(vcpu(), mode.cpu_state(tables, entry, stack));
     } else {
+      Expects(!start.entry && !start.stack);  // such a mode has its own
       kvm::set_cpu_state(vcpu(), mode.cpu_state());
     }
   }
 
-  /// Runs vCPU 0 on this thread, and the others on threads of their own, until one of them stops; then all have stopped. Observers
-  /// are called for every exit; without one, nothing of them is left in the code. An exception out of a handler comes out here.
+  /// Runs vCPU 0 on this thread, and the others on threads of their own, until one of them stops;
+  /// then all have stopped. Observers are called for every exit; without one, nothing of them is
+  /// left in the code. An exception out of a handler comes out here.
   template <class... Observers>
   Stop run(Observers&&... observers) {
     if (!slots_.complete()) slots_.complete(vm_, board_.board, memory_, 0);
@@ -121,14 +129,16 @@ class Machine {
       return run_all(observers...);
   }
 
-  /// Ends the run, or the next one if none is under way, with Requested; also gets a guest out that never exits. From any thread.
+  /// Ends the run, or the next one if none is under way, with Requested; also gets a guest out that
+  /// never exits. From any thread.
   void stop() noexcept {
     control_.stop();
     kick_all();
   }
 
-  /// Calls the devices whose deadlines have come, and says when the next one is due (nanoseconds of `clock()`, Clock::never if
-  /// none is armed). From one thread at a time, which need not be a vCPU's.
+  /// Calls the devices whose deadlines have come, and says when the next one is due (nanoseconds of
+  /// `clock()`, Clock::never if none is armed). From one thread at a time, which need not be a
+  /// vCPU's.
   std::uint64_t service_deadlines() {
     std::uint64_t next = Clock::never;
     if constexpr (Board::has_deadlines) {
@@ -183,31 +193,7 @@ class Machine {
     Vcpu vcpu;
     kvm::Kick kick;
     Unclaimed unclaimed{};
-  };
-
-  /// What handlers may ask for.
-  struct Services {
-    Machine& machine;
-
-    template <class Wanted, std::size_t Entry>
-    [[gnu::always_inline]] Wanted& service() noexcept {
-      return service_at<Wanted>(Entry);
-    }
-
-    /// The same for an entry that is known at run time only (DynamicMap).
-    template <class Wanted>
-    [[gnu::always_inline]] Wanted& service_at([[maybe_unused]] std::size_t entry) noexcept {
-      if constexpr (std::is_same_v<Wanted, GuestMemory>)
-        return machine.memory_;
-      else if constexpr (std::is_same_v<Wanted, RunControl>)
-        return machine.control_;
-      else if constexpr (std::is_same_v<Wanted, Clock>)
-        return machine.clocks_[entry];
-      else if constexpr (std::is_same_v<Wanted, IrqLine>)
-        return machine.lines_[entry];
-      else
-        return Context<>{}.template service<Wanted, 0>();  // nobody has it: an error says so
-    }
+    bool exit_waits = false;  ///< the page holds an exit that nobody has handled yet
   };
 
   static Vm make_vm(System const& system) {
@@ -242,10 +228,12 @@ class Machine {
   Stop loop(Seat& seat, Observers&... observers) {
     kvm::KickTarget const target{seat.kick, seat.vcpu.page()};
     kvm_run& page = seat.vcpu.page();
-    Services services{*this};
+    Services services{memory_, control_, clocks_, lines_};
     std::optional<Stop> stop;
-    for (;;) {
-      if (int const error = seat.vcpu.run(); error != 0) [[unlikely]] {
+    // What the end of the last run left in the page comes first.
+    int error = std::exchange(seat.exit_waits, false) ? 0 : seat.vcpu.run();
+    for (;; error = seat.vcpu.run()) {
+      if (error != 0) [[unlikely]] {
         if (interrupted(seat, error, stop)) return *stop;
         continue;
       }
@@ -279,8 +267,8 @@ class Machine {
                                 observers...);
   }
 
-  /// A string instruction's batch: out of line, so that the tree for single accesses stays small. It decodes the page again, so
-  /// that a single access need not hand its exit over in memory.
+  /// A string instruction's batch: out of line, so that the tree for single accesses stays small.
+  /// It decodes the page again, so that a single access need not hand its exit over in memory.
   [[gnu::noinline]] Claim string_access(kvm_run& page, Services& services) {
     return kvm::visit(page, Overloaded{[&](kvm::IoExit io) {
                                          return carry_out<Space::port>(io.is_write(), io.port,
@@ -347,10 +335,12 @@ class Machine {
     return stop.has_value();
   }
 
-  /// Lets the instruction of the last exit complete, so that the registers are those after it.
+  /// Lets the access of the last exit complete, so that the registers are those after it. A string
+  /// instruction, or an access across two pages, has a next one then: it waits in the page for the
+  /// next run.
   void complete_access(Seat& seat) noexcept {
     seat.vcpu.immediate_exit(true);
-    seat.vcpu.run();
+    seat.exit_waits = seat.vcpu.run() == 0;
     seat.vcpu.immediate_exit(false);
   }
 
@@ -375,7 +365,7 @@ class Machine {
   void service_from(std::uint64_t now, std::uint64_t& next) {
     if constexpr (Entry < Board::size) {
       if (clocks_[Entry].take_due(now)) {
-        Services services{*this};
+        Services services{memory_, control_, clocks_, lines_};
         board_.board.template call_deadline<Entry>(services);
       }
       if (clocks_[Entry].deadline() < next) next = clocks_[Entry].deadline();
@@ -383,18 +373,11 @@ class Machine {
     }
   }
 
-  template <std::size_t... Entry>
-  static std::array<Clock, Board::size> make_clocks(TimeSource const& time,
-                                                    std::index_sequence<Entry...>) {
-    return {((void)Entry, Clock{time})...};
-  }
-
   // Destroyed from the last to the first: devices, then vCPUs, then the VM, memory last.
   GuestMemory memory_;
   RunControl control_;
   TimeSource time_;
-  std::array<Clock, Board::size> clocks_ =
-      make_clocks(time_, std::make_index_sequence<Board::size>{});
+  detail::Clocks<Board> clocks_ = detail::make_clocks<Board>(time_);
   std::atomic<bool> ending_{false};
   Vm vm_;
   detail::InterruptLines<Board> lines_;

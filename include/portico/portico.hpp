@@ -1,8 +1,10 @@
-/// The core of Portico in one include: memory, device map, machine, and the modes and images of small guests.
+/// The core of Portico in one include: memory, device map, machine, and the modes and images of
+/// small guests.
 ///
 ///     #include <portico/portico.hpp>
 ///
-/// Device models, boot protocols and virtio are included singly. The library itself never includes this header.
+/// Device models, boot protocols and virtio are included singly. The library itself never includes
+/// this header.
 #pragma once
 
 #include <portico/base/bytes.hpp>

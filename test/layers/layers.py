@@ -131,7 +131,13 @@ def faults_of(root, header):
         yield "has no head: what it is for, an example, its limits"
     if sum(1 for line in lines if re.fullmatch(r"\s*#\s*pragma\s+once\s*", line)) != 1:
         yield "does not say #pragma once, once"
+    # A macro that the same header takes back leaks nowhere: the cases of a switch need one.
+    taken_back = {name for name in re.findall(r"^\s*#\s*undef\s+(PORTICO_\w+)", code, re.M)
+                  if re.search(rf"^\s*#\s*define\s+{name}\b", code, re.M)}
     for number, line in enumerate(lines, 1):
+        own = re.match(r"\s*#\s*(?:define|undef)\s+(\w+)", line)
+        if own and own.group(1) in taken_back:
+            continue
         if line.lstrip().startswith("#") and not DIRECTIVES.match(line.lstrip()):
             yield f"line {number}: {line.strip()}: no macros and no choices by macro in headers"
         if include := re.match(r'\s*#\s*include\s*([<"])([^>"]+)[>"]', line):

@@ -73,7 +73,8 @@ class FlatImage {
   /// The file's size when it was opened, in bytes; never 0.
   [[nodiscard]] std::uint64_t size() const noexcept { return size_; }
 
-  /// The open file, still owned here: which file it is, and that no guest overwrites it, can be asked of it.
+  /// The open file, still owned here: which file it is, and that no guest overwrites it, can be
+  /// asked of it.
   [[nodiscard]] int fd() const noexcept { return file_.get(); }
 
   /// Copies the image to guest address `address`; an ImageError if it is longer than `limit` bytes,

@@ -39,7 +39,8 @@
 
 namespace portico {
 
-/// Where a device of a DynamicMap stands, and with what options. Sizes and addresses in bytes, or ports.
+/// Where a device of a DynamicMap stands, and with what options. Sizes and addresses in bytes, or
+/// ports.
 struct Placement {
   Space space = Space::port;
   std::uint64_t base = 0;
@@ -63,7 +64,8 @@ consteval bool takes_bytes(Registers<Lines...>) {
   return ((Lines::row.width == 0) || ...);
 }
 
-/// The rows of a device for a placement in one space, before any stride; raw bytes reach as far as the placement does.
+/// The rows of a device for a placement in one space, before any stride. Where the placement ends
+/// is known at run time only, so every offset is compared.
 template <class Device, Space InSpace>
 struct Unplaced {
   using Registers = decltype(table_of<typename DeviceOf<Device>::type, 0>());
@@ -98,8 +100,9 @@ class DynamicMap {
     return std::bool_constant<(decltype(detail::check_threads<Devices>())::value && ...)>{};
   }
 
-  /// Makes a device from `arguments` and puts it where `placement` says; it stays there. Throws std::invalid_argument, and places
-  /// nothing, if it overlaps another, ends past its space, cannot hold its registers, or takes a name or a line that is taken.
+  /// Makes a device from `arguments` and puts it where `placement` says; it stays there. Throws
+  /// std::invalid_argument, and places nothing, if it overlaps another, ends past its space, cannot
+  /// hold its registers, or takes a name or a line that is taken.
   template <class Device, class... Arguments>
   auto& place(Placement placement, Arguments&&... arguments) {
     static_assert((std::is_same_v<Device, Devices> || ...),
@@ -163,6 +166,8 @@ class DynamicMap {
     Place const* const place = find_place(places, address);
     if (place == nullptr) return detail::unclaimed<Way>(-1, -1, width, count, data);
     std::uint64_t offset = address - place->base;
+    if (InSpace == Space::mmio && width > place->size - offset)  // nothing reaches past the end
+      return detail::unclaimed<Way>(static_cast<std::int32_t>(place->entry), 0, width, count, data);
     if (place->stride != 1) {
       // Strides are powers of two nearly always; then this is a mask and a shift.
       if (place->shift >= 0 ? (offset & (place->stride - 1)) != 0 : offset % place->stride != 0)

@@ -113,8 +113,8 @@ consteval auto write_of() {
     return NoHandler{};
 }
 
-/// The table of a device that has only `read` and `write`; an empty one after a broken rule, so that
-/// the rule is all that the compiler reports.
+/// The table of a device that has only `read` and `write`; an empty one after a broken rule, so
+/// that the rule is all that the compiler reports.
 template <class Device>
 consteval auto table_of_functions() {
   constexpr auto read = read_of<Device>();

@@ -19,12 +19,12 @@
 
 namespace portico {
 
-/// A pin of an interrupt controller, reached by one ioctl; devices that share it drive it together: it is high while any of
-/// them holds it.
+/// A pin of an interrupt controller, reached by one ioctl; devices that share it drive it together:
+/// it is high while any of them holds it.
 class IrqPin {
  public:
-  /// `request` is the ioctl on `descriptor` that takes a {u32 pin, u32 level} (KVM_IRQ_LINE); the descriptor stays the caller's
-  /// and outlives the pin.
+  /// `request` is the ioctl on `descriptor` that takes a {u32 pin, u32 level} (KVM_IRQ_LINE); the
+  /// descriptor stays the caller's and outlives the pin.
   IrqPin(int descriptor, unsigned long request, std::uint32_t number) noexcept
       : descriptor_{descriptor}, request_{request}, number_{number} {}
 

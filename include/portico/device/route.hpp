@@ -36,7 +36,8 @@ inline constexpr std::size_t few_spans = 8;
 inline constexpr std::uint64_t most_cells = 0x1'0000;
 inline constexpr std::uint64_t most_cases = 256;  // of which a switch is made
 
-/// Spans on a grid: cell c holds the numbers from first + (c << shift) on, all of one span or of none.
+/// Spans on a grid: cell c holds the numbers from first + (c << shift) on, all of one span or of
+/// none.
 struct Grid {
   std::uint64_t first = 0;
   unsigned shift = 0;

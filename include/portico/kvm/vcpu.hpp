@@ -42,8 +42,8 @@ inline bool set_immediate_exit(kvm_run& page, bool on) noexcept {
   return std::atomic_ref<std::uint8_t>{page.immediate_exit}.exchange(on ? 1 : 0) != 0;
 }
 
-/// The page in which KVM gathers coalesced accesses: a view, valid as long as its vCPU. The kernel writes `last` and
-/// the entries, we write `first`.
+/// The page in which KVM gathers coalesced accesses: a view, valid as long as its vCPU. The kernel
+/// writes `last` and the entries, we write `first`.
 class CoalescedRing {
  public:
   explicit CoalescedRing(std::byte* page) noexcept : page_{page} {}
@@ -52,7 +52,8 @@ class CoalescedRing {
     return *reinterpret_cast<abi::CoalescedRingHead*>(page_);
   }
 
-  /// All places of the ring; those from head().first up to head().last, modulo their number, are filled.
+  /// All places of the ring; those from head().first up to head().last, modulo their number, are
+  /// filled.
   [[nodiscard]] gsl::span<kvm_coalesced_mmio const> entries() const noexcept {
     return {reinterpret_cast<kvm_coalesced_mmio const*>(page_ + sizeof(abi::CoalescedRingHead)),
             abi::coalesced_ring_size};

@@ -27,7 +27,8 @@ namespace portico::detail {
 template <class Board>
 class InterruptLines {
  public:
-  /// Puts interrupt controllers into the VM if an entry has a line, and ties the lines to their pins.
+  /// Puts interrupt controllers into the VM if an entry has a line, and ties the lines to their
+  /// pins.
   template <class Vm>
   void connect(Vm& vm, Board const& board) {
     if constexpr (Board::has_irq) {

@@ -27,8 +27,9 @@ class MemorySlots {
  public:
   [[nodiscard]] bool complete() const noexcept { return complete_; }
 
-  /// The guest address of `bytes` bytes of page tables, whose host memory is the tail of `memory`; `windows` are no place for them. Throws std::logic_error if the
-  /// slots were registered with less room.
+  /// The guest address of `bytes` bytes of page tables, whose host memory is the tail of `memory`;
+  /// `windows` are no place for them. Throws std::logic_error if the slots were registered with
+  /// less room.
   template <class Vm, class Board>
   std::uint64_t place_tables(Vm& vm, Board const& board, GuestMemory const& memory,
                              std::uint64_t bytes, gsl::span<IdentityRange const> windows = {}) {
@@ -40,11 +41,16 @@ class MemorySlots {
     return table_address_;
   }
 
-  /// Tells KVM where RAM stands. Tables right behind RAM share its slot: one slot less is a faster start.
+  /// Tells KVM where RAM stands. Tables right behind RAM share its slot: one slot less is a faster
+  /// start.
   template <class Vm, class Board>
   void complete(Vm& vm, Board const& board, GuestMemory const& memory, std::uint64_t bytes,
                 gsl::span<IdentityRange const> windows = {}) {
-    Expects(bytes <= memory.tail().size());
+    if (bytes > memory.tail().size())
+      throw std::invalid_argument{"page tables of " + std::to_string(bytes) +
+                                  " bytes: guest memory of this size leaves room for " +
+                                  std::to_string(memory.tail().size()) +
+                                  "; map fewer or smaller windows, or by larger pages"};
     table_bytes_ = bytes;
     table_address_ = free_address(board, memory, bytes, windows);
     std::uint32_t slot = 0;

@@ -11,9 +11,9 @@
 ///     portico::Stop run(auto& machine, CountReads& count) { return machine.run(count); }
 ///
 /// An observer has one or both of: `access(Access const&, Claim const&)`, after each access was
-/// carried out, with the data read or written; `exit(kvm::Exit const&, std::uint32_t reason)`, after
-/// each other exit, with KVM's number for it. They are called on the vCPU's thread: with several
-/// vCPUs, from several threads at once.
+/// carried out, with the data read or written; `exit(kvm::Exit const&, std::uint32_t reason)`,
+/// after each other exit, with KVM's number for it. They are called on the vCPU's thread: with
+/// several vCPUs, from several threads at once.
 #pragma once
 
 #include <cstdint>

@@ -21,7 +21,8 @@
 
 namespace portico {
 
-/// At most `Max` vCPUs; as many are made as the value says. With more than one, every device must be safe for threads.
+/// At most `Max` vCPUs; as many are made as the value says. With more than one, every device must
+/// be safe for threads.
 template <unsigned Max>
 struct Vcpus {
   static_assert(Max >= 1, "portico::Vcpus: a machine has at least one vCPU.");
@@ -29,13 +30,15 @@ struct Vcpus {
   unsigned count = Max;
 };
 
-/// The signal that gets a vCPU out of its guest; default SIGRTMIN. A handler of someone else's on it is an error.
+/// The signal that gets a vCPU out of its guest; default SIGRTMIN. A handler of someone else's on
+/// it is an error.
 struct KickSignal {
   int number;
 };
 
-/// The guest's `cpuid` tells what the host's processor and KVM can do. Without it all leaves are 0, as in most small monitors, and
-/// the machine starts sooner: asking KVM took 0.4 ms, telling it 0.1 ms, of a start of 1.2 ms where it was measured.
+/// The guest's `cpuid` tells what the host's processor and KVM can do. Without it all leaves are 0,
+/// as in most small monitors, and the machine starts sooner: asking KVM took 0.4 ms, telling it 0.1
+/// ms, of a start of 1.2 ms where it was measured.
 struct HostCpuid {};
 
 /// What makes VMs, in place of KVM: for tests of the run loop.

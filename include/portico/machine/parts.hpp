@@ -10,13 +10,15 @@
 #include <type_traits>
 #include <utility>
 
+#include <portico/memory/guest_memory.hpp>
+
 namespace portico {
 
 /// Where an image goes and where its first instruction and its stack are, in guest-physical bytes.
 struct Start {
-  std::uint64_t address = 0;             ///< of the image's first byte
-  std::optional<std::uint64_t> entry{};  ///< default: the image's first byte
-  std::optional<std::uint64_t> stack{};  ///< initial rsp; default: the end of RAM's first region
+  std::optional<std::uint64_t> address{};  ///< of the image's first byte; default: the mode's
+  std::optional<std::uint64_t> entry{};    ///< default: the image's first byte
+  std::optional<std::uint64_t> stack{};    ///< initial rsp; default: the end of RAM's first region
 };
 
 /// Accesses that no register took, and that therefore gave all ones or were dropped.
@@ -32,7 +34,13 @@ template <class Board>
 struct BoardHolder {
   template <class Source>
     requires(!std::is_invocable_r_v<Board, Source>)
-  BoardHolder(std::in_place_t, Source&& source) : board(std::forward<Source>(source)) {}
+  BoardHolder(std::in_place_t, Source&& source) : board(std::forward<Source>(source)) {
+    static_assert(
+        std::is_constructible_v<Board, Source>,
+        "portico::Machine: a device of this board cannot be moved (it holds a lock, say), so "
+        "neither can the board. To fix this: give the machine a callable that returns it, as "
+        "in Machine{memory, [&] { return Board{...}; }}.");
+  }
 
   template <class Source>
     requires std::is_invocable_r_v<Board, Source>
@@ -40,6 +48,24 @@ struct BoardHolder {
 
   Board board;
 };
+
+/// Where a mode expects an image: RealMode at its segments' base, others at 0.
+template <class Mode>
+constexpr std::uint64_t load_address(Mode const& mode) noexcept {
+  if constexpr (requires { mode.segment_base; })
+    return mode.segment_base;
+  else
+    return 0;
+}
+
+/// The bytes that an image may have: all but the page below the stack, if the stack is above it.
+inline std::uint64_t image_limit(GuestMemory const& memory, std::uint64_t address,
+                                 std::uint64_t stack) {
+  Region const& first = memory.regions()[0];
+  std::uint64_t const stack_page = (stack - 1) & ~(GuestMemory::page_bytes - 1);
+  bool const below_stack = address < stack_page && stack_page < first.base + first.size;
+  return below_stack ? stack_page - address : memory.size();
+}
 
 /// The board that a machine's constructor gets, or gets made.
 template <class Source>

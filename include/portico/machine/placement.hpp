@@ -26,7 +26,8 @@
 
 namespace portico::detail {
 
-/// From the IOAPIC to the end of the first 4 GiB: interrupt controllers, and pages that KVM needs on some Intel processors.
+/// From the IOAPIC to the end of the first 4 GiB: interrupt controllers, and pages that KVM needs
+/// on some Intel processors.
 inline constexpr std::uint64_t controllers_base = 0xFEC0'0000;
 inline constexpr std::uint64_t four_gib = 4 * GiB;
 

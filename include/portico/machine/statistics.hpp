@@ -10,9 +10,9 @@
 ///       return stop;
 ///     }
 ///
-/// One instance counts one vCPU's accesses; add those of several vCPUs or machines with `+=`. The
-/// unclaimed addresses are told one by one as far as 64 different ones; the rest is counted
-/// together, so a guest cannot make the table grow.
+/// One instance is for one thread, so for a machine with one vCPU; add those of several machines
+/// with `+=`. The unclaimed addresses are told one by one as far as 64 different ones; the rest is
+/// counted together, so a guest cannot make the table grow.
 #pragma once
 
 #include <array>

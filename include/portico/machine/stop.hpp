@@ -8,7 +8,8 @@
 ///           [&](auto const&) { std::fprintf(stderr, "%s\n", portico::describe(stop).c_str()); return 1; });
 ///     }
 ///
-/// An alternative for each way there is: a forgotten one does not compile. All are trivially copyable.
+/// An alternative for each way there is: a forgotten one does not compile. All are trivially
+/// copyable.
 #pragma once
 
 #include <cstdint>
@@ -47,7 +48,8 @@ struct EntryFailed {
   std::uint64_t reason;  ///< hardware_entry_failure_reason
 };
 
-/// KVM gave up on the guest (KVM_EXIT_INTERNAL_ERROR), for instance on an instruction that it cannot emulate.
+/// KVM gave up on the guest (KVM_EXIT_INTERNAL_ERROR), for instance on an instruction that it
+/// cannot emulate.
 struct InternalError {
   std::uint32_t suberror;  ///< KVM_INTERNAL_ERROR_...
   std::uint64_t rip;
@@ -97,7 +99,8 @@ inline char const* suberror_name(std::uint32_t suberror) {
 
 namespace detail {
 
-/// How an exit that is no access ends the run, or nothing if it does not; `rip` is asked only where it is told.
+/// How an exit that is no access ends the run, or nothing if it does not; `rip` is asked only where
+/// it is told.
 template <class Rip>
 std::optional<Stop> stop_for(kvm::Exit const& exit, std::uint32_t reason, Rip rip) {
   using Ended = std::optional<Stop>;

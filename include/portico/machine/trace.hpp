@@ -8,9 +8,9 @@
 ///       return machine.run(trace);      // guest 0: out port 0x00e9 1 byte 0x48 console.write
 ///     }
 ///
-/// `Format` turns an exit into a line: give Trace one of your own for another layout. A program with
-/// `--trace` chooses between run(trace) and run(): the second holds nothing of it. The stream is the
-/// caller's; a line is written whole, so several vCPUs or machines may share one.
+/// `Format` turns an exit into a line: give Trace one of your own for another layout. A program
+/// with `--trace` chooses between run(trace) and run(): the second holds nothing of it. The stream
+/// is the caller's; a line is written whole, so several vCPUs or machines may share one.
 #pragma once
 
 #include <cstdio>

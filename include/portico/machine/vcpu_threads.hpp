@@ -1,7 +1,8 @@
 /// Runs a function for each vCPU, the first on the caller's thread, until all have ended.
 ///
-/// Internal to the library; Machine uses it when it may have several vCPUs. The first to end decides what the run gives; an
-/// exception ends it too, and is thrown again once all threads are joined.
+/// Internal to the library; Machine uses it when it may have several vCPUs. The first to end
+/// decides what the run gives; an exception ends it too, and is thrown again once all threads are
+/// joined.
 #pragma once
 
 #include <pthread.h>
@@ -17,8 +18,8 @@
 
 namespace portico::detail {
 
-/// `body(index)` runs vCPU `index` and returns its Stop; `end_all()` makes the other bodies return soon. Throws std::system_error
-/// if the host has no thread left; then no vCPU goes on.
+/// `body(index)` runs vCPU `index` and returns its Stop; `end_all()` makes the other bodies return
+/// soon. Throws std::system_error if the host has no thread left; then no vCPU goes on.
 template <class Body, class EndAll>
 Stop run_on_threads(unsigned count, Body body, EndAll end_all) {
   struct Shared {

@@ -1,0 +1,66 @@
+/// What a machine's handlers may ask for.
+///
+///     #include <portico/device/device_map.hpp>
+///     #include <portico/machine/services.hpp>
+///     template <class Board>
+///     void ring(portico::detail::MachineServices<Board> services) {
+///       services.template service<portico::IrqLine, 0>().pulse();   // the line of entry 0
+///     }
+///
+/// Internal to the library; Machine makes one for each access.
+#pragma once
+
+#include <array>
+#include <cstddef>
+#include <type_traits>
+#include <utility>
+
+#include <portico/device/clock.hpp>
+#include <portico/device/context.hpp>
+#include <portico/device/run_control.hpp>
+#include <portico/machine/interrupt_lines.hpp>
+#include <portico/memory/guest_memory.hpp>
+
+namespace portico::detail {
+
+/// One clock for each entry.
+template <class Board>
+using Clocks = std::array<Clock, Board::size>;
+
+template <class Board>
+Clocks<Board> make_clocks(TimeSource const& time) {
+  return [&]<std::size_t... Entry>(std::index_sequence<Entry...>) {
+    return Clocks<Board>{((void)Entry, Clock{time})...};
+  }(std::make_index_sequence<Board::size>{});
+}
+
+/// References to a machine's parts, by the type that a handler names.
+template <class Board>
+struct MachineServices {
+  GuestMemory& memory;
+  RunControl& control;
+  Clocks<Board>& clocks;
+  InterruptLines<Board>& lines;
+
+  template <class Wanted, std::size_t Entry>
+  [[gnu::always_inline]] Wanted& service() noexcept {
+    return service_at<Wanted>(Entry);
+  }
+
+  /// The same for an entry that is known at run time only (DynamicMap).
+  template <class Wanted>
+  [[gnu::always_inline]] Wanted& service_at([[maybe_unused]] std::size_t entry) noexcept {
+    if constexpr (std::is_same_v<Wanted, GuestMemory>)
+      return memory;
+    else if constexpr (std::is_same_v<Wanted, RunControl>)
+      return control;
+    else if constexpr (std::is_same_v<Wanted, Clock>)
+      return clocks[entry];
+    else if constexpr (std::is_same_v<Wanted, IrqLine>)
+      return lines[entry];
+    else
+      return Context<>{}.template service<Wanted, 0>();  // nobody has it: an error says so
+  }
+};
+
+}  // namespace portico::detail
