@@ -33,6 +33,18 @@ def kernel_kib():
             m["AnonPages"] - m.get("SReclaimable", 0))
 
 
+def settled_kernel_kib(seconds=10):
+    """The same, once what earlier programs left behind has been given back: the kernel takes its time."""
+    end = time.monotonic() + seconds
+    values = [kernel_kib()]
+    while time.monotonic() < end:
+        time.sleep(0.2)
+        values.append(kernel_kib())
+        if len(values) > 4 and max(values[-4:]) - min(values[-4:]) < 2048:
+            break
+    return values[-1]
+
+
 def end_input(main, process, seconds):
     """Tells whoever reads the terminal, one after the other, that nothing more will come."""
     end = time.monotonic() + seconds
@@ -50,7 +62,7 @@ def end_input(main, process, seconds):
 
 def measure(command, count, guest_pages, seconds=120):
     """Runs `command` with COUNT waiting guests and reads its memory, in KiB."""
-    before = kernel_kib()
+    before = settled_kernel_kib()
     main, side = pty.openpty()
     process = subprocess.Popen(command, stdin=side, stdout=side, close_fds=True,
                                start_new_session=True)
