@@ -78,6 +78,12 @@ std::vector<portico::IdentityRange> windows(Board const& board) {
     else
       merged.back().size = std::max(merged.back().end(), range.end()) - merged.back().address;
   }
+  // Page tables have four levels, of which the guest gets the lower half, and room for a few windows.
+  for (portico::IdentityRange const& window : merged)
+    if (window.end() > (std::uint64_t{1} << 47) || window.size > portico::GiB)
+      throw ConfigError{"the devices at " + portico::detail::hex(window.address) +
+                        " are too large or too high: they take " + std::to_string(window.size) +
+                        " bytes, and can take 1 GiB below 128 TiB"};
   if (merged.size() > portico::LongMode::max_windows)
     throw ConfigError{"the devices in memory stand in " + std::to_string(merged.size()) +
                       " places far apart, and there can be " +
@@ -93,7 +99,8 @@ int run(Options const& options) {
   Config const config = read_config(options.path);
   portico::SharedInput input{STDIN_FILENO};
   portico::OutputSink output{STDOUT_FILENO};
-  portico::Machine<Board> machine{portico::GuestMemory{config.memory},
+  // At a fixed place: a device that lies in it is a mistake, and RAM does not make room for it.
+  portico::Machine<Board> machine{portico::GuestMemory{portico::RegionPlace{0, config.memory}},
                                   [&] { return make_board(config, input, output); }};
   machine.load(portico::FlatImage{config.image},
                portico::LongMode{config.page, windows(machine.board())}, config.start);
