@@ -143,7 +143,11 @@ class Machine {
     std::uint64_t next = Clock::never;
     if constexpr (Board::has_deadlines) {
       std::uint64_t const now = time_.now();
-      service_from<0>(now, next);
+      Services services{memory_, control_, clocks_, lines_};
+      for (std::size_t entry = 0; entry < Board::size; ++entry) {
+        if (clocks_[entry].take_due(now)) board_.board.call_deadline(entry, services);
+        if (clocks_[entry].deadline() < next) next = clocks_[entry].deadline();
+      }
       // What a deadline asked for concerns vCPUs that are in their guests.
       if (control_.stopping()) kick_all();
     }
@@ -359,18 +363,6 @@ class Machine {
   void end_all() noexcept {
     ending_.store(true, std::memory_order_release);
     kick_all();
-  }
-
-  template <std::size_t Entry>
-  void service_from(std::uint64_t now, std::uint64_t& next) {
-    if constexpr (Entry < Board::size) {
-      if (clocks_[Entry].take_due(now)) {
-        Services services{memory_, control_, clocks_, lines_};
-        board_.board.template call_deadline<Entry>(services);
-      }
-      if (clocks_[Entry].deadline() < next) next = clocks_[Entry].deadline();
-      service_from<Entry + 1>(now, next);
-    }
   }
 
   // Destroyed from the last to the first: devices, then vCPUs, then the VM, memory last.

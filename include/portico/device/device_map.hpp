@@ -311,12 +311,12 @@ class DeviceMap : detail::Slots<std::index_sequence_for<Entries...>, Entries...>
     return read_value<Space::mmio, Value>(address, context);
   }
 
-  /// Calls `deadline()` of entry `Index`'s device, if it has one.
-  template <std::size_t Index, class Context>
-  void call_deadline(Context& context) {
-    using Device = typename Traits<Index>::Device;
-    if constexpr (detail::HasDeadline<Device>)
-      detail::call_deadline<Index>(this->template held<Index>(), context);
+  /// Calls `deadline()` of entry `entry`'s device, if it has one.
+  template <class Context>
+  void call_deadline(std::size_t entry, Context& context) {
+    [&]<std::size_t... Index>(std::index_sequence<Index...>) {
+      (call_deadline_if<Index>(entry, context), ...);
+    }(std::make_index_sequence<size>{});
   }
 
   /// The registers of entry `Entry`'s range `Range`.
@@ -338,6 +338,12 @@ class DeviceMap : detail::Slots<std::index_sequence_for<Entries...>, Entries...>
   }
 
  private:
+  template <std::size_t Index, class Context>
+  void call_deadline_if([[maybe_unused]] std::size_t entry, [[maybe_unused]] Context& context) {
+    if constexpr (detail::HasDeadline<typename Traits<Index>::Device>)
+      if (entry == Index) detail::call_deadline<Index>(this->template held<Index>(), context);
+  }
+
   struct Unmade {
     explicit Unmade() = default;
   };

@@ -148,13 +148,13 @@ class DynamicMap {
   }
 
   /// As DeviceMap's; for placements beyond the last it does nothing.
-  template <std::size_t Index, class Context>
-  void call_deadline(Context& context) {
-    if (Index >= placements_.size()) return;
-    AtEntry<Context> services{context, Index};
-    match(*slots_[Index], [&]<class Held>(Held& held) {
+  template <class Context>
+  void call_deadline(std::size_t entry, Context& context) {
+    if (entry >= placements_.size()) return;
+    AtEntry<Context> services{context, static_cast<std::uint32_t>(entry)};
+    match(*slots_[entry], [&]<class Held>(Held& held) {
       if constexpr (detail::HasDeadline<typename detail::DeviceOf<Held>::type>)
-        detail::call_deadline<Index>(held, services);
+        detail::call_deadline<0>(held, services);
     });
   }
 

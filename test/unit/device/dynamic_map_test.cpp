@@ -212,9 +212,9 @@ TEST(DynamicMap, EachEntryHasItsOwnServices) {
   board.out(2, std::uint8_t{1}, context);
   EXPECT_EQ(context.wires[1].raised(), 1U);
   EXPECT_EQ(context.wires[0].raised(), 0U);
-  board.call_deadline<2>(context);
-  board.call_deadline<0>(context);  // has none
-  board.call_deadline<3>(context);  // is none
+  board.call_deadline(2, context);
+  board.call_deadline(0, context);  // has none
+  board.call_deadline(3, context);  // is none
   EXPECT_EQ(context.clock[2].deadline(), 7U);
   EXPECT_EQ(context.clock[0].deadline(), Clock::never);
 }

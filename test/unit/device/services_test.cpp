@@ -147,9 +147,9 @@ struct Without {
 TEST_F(Services, DeadlinesAskToo) {
   DeviceMap<Port<1, Timer, Irq<0>>, Port<2, Locked<Plain>>, Port<3, Without>> timers;
   Context context{clock, line};
-  timers.call_deadline<0>(context);
-  timers.call_deadline<1>(context);
-  timers.call_deadline<2>(context);  // has none
+  timers.call_deadline(0, context);
+  timers.call_deadline(1, context);
+  timers.call_deadline(2, context);  // has none
   EXPECT_EQ(timers.get<Timer>().calls, 1);
   EXPECT_EQ(timers.get<Plain>().calls, 1);
   EXPECT_EQ(clock.deadline(), 5U);
