@@ -148,8 +148,10 @@ def why_program(program, outcome):
     why = WHY_FAILED.get(program['result'])
     if why is None:
         status = program.get('returncode')
-        why = f'killed by signal {-status}' if isinstance(status, int) and status < 0 else \
-              f'exit status {status}'
+        if status is None:
+            why = 'did not end'
+        else:
+            why = f'killed by signal {-status}' if status < 0 else f'exit status {status}'
     return '\n'.join([why] + last(output) + last(errors))
 
 

@@ -16,6 +16,8 @@ from . import LaboratoryError
 
 SUITES = ['kvm', 'abi']
 
+SECONDS_TO_SPLIT = 120
+
 # Status with which coreutils' timeout says that the time was over, and that SIGABRT was not enough.
 TIME_IS_OVER = (124, 137)
 
@@ -23,7 +25,7 @@ TIME_IS_OVER = (124, 137)
 class Test:
     """A test as Meson describes it, and what is known about its run."""
 
-    def __init__(self, description, number, multiplier):
+    def __init__(self, description, number, multiplier, shard=0, shards=1):
         self.project, _, suite = description['suite'][0].partition(':')
         self.suites = {name.partition(':')[2] for name in description['suite']} or {suite}
         self.name = description['name']
@@ -32,7 +34,9 @@ class Test:
         self.folder = description['workdir']
         self.protocol = description['protocol']
         self.limit = int(description['timeout'] * multiplier)
-        self.key = f'{number:03}'
+        self.key = f'{number:03}.{shard}'
+        self.is_parallel = description['is_parallel']
+        self.shard, self.shards = shard, shards
         self.result = None
         self.status = None
         self.seconds = 0.0
@@ -41,13 +45,15 @@ class Test:
 
     def full_name(self):
         """As Meson writes it: "portico:kvm+abi / name"."""
-        return f'{self.project}:{"+".join(sorted(self.suites))} / {self.name}'
+        part = f' {self.shard + 1}/{self.shards}' if self.shards > 1 else ''
+        return f'{self.project}:{"+".join(sorted(self.suites))} / {self.name}{part}'
 
     def script(self, build, results):
         lines = [f'cd {shlex.quote(self.folder or str(build))} || exit']
         lines += [f'export {name}={shlex.quote(value)}' for name, value in self.environment.items()]
         if self.protocol == 'gtest':
             lines.append(f'export GTEST_OUTPUT=xml:{shlex.quote(str(results / self.key))}.xml')
+            lines.append(f'export GTEST_SHARD_INDEX={self.shard} GTEST_TOTAL_SHARDS={self.shards}')
         lines.append('exec ' + ' '.join(shlex.quote(word) for word in self.command))
         return '\n'.join(lines) + '\n'
 
@@ -79,28 +85,37 @@ class Test:
             self.cases = None
 
 
-def select(build, suites, patterns, multiplier, longest):
-    """The tests of a build folder that are in one of the suites and fit one of the patterns.
+def select(build, suites, patterns, multiplier, longest, jobs):
+    """The tests of a build folder that are in one of the suites and fit one of the patterns, the ones
+    with the longest time limit last.
 
     Without suites, those of SUITES that are not in the suite `long`. No test may take more than
-    `longest` seconds, or there would be no time left to ask where it hangs.
+    `longest` seconds, or there would be no time left to ask where it hangs. A GoogleTest program with
+    a limit of some minutes is split into as many as run at once.
     """
     description = pathlib.Path(build) / 'meson-info' / 'intro-tests.json'
     if not description.is_file():
         raise LaboratoryError(f'{build} is no build folder: run ./dev build first')
     tests = []
     for number, entry in enumerate(json.loads(description.read_text())):
-        test = Test(entry, number, multiplier)
-        test.limit = min(test.limit, int(longest))
-        wanted = test.suites & set(suites or SUITES)
-        if not suites and 'long' in test.suites:
-            wanted = False
-        if wanted and (not patterns or any(fnmatch.fnmatch(test.name, each) for each in patterns)):
-            tests.append(test)
+        is_split = (entry['protocol'] == 'gtest' and entry['is_parallel']
+                    and entry['timeout'] >= SECONDS_TO_SPLIT)
+        shards = jobs if is_split else 1
+        for shard in range(shards):
+            test = Test(entry, number, multiplier, shard, shards)
+            test.limit = min(test.limit, int(longest))
+            if is_wanted(test, suites, patterns):
+                tests.append(test)
     for test in tests:
         if not pathlib.Path(test.command[0]).exists():
             raise LaboratoryError(f'{test.command[0]} is not built: run ./dev build first')
-    return tests
+    return sorted(tests, key=lambda test: test.limit)
+
+
+def is_wanted(test, suites, patterns):
+    if not suites and 'long' in test.suites or not test.suites & set(suites or SUITES):
+        return False
+    return not patterns or any(fnmatch.fnmatch(test.name, pattern) for pattern in patterns)
 
 
 def write(tests, folder):
