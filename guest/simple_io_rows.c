@@ -1,5 +1,5 @@
-// Goes through the description of simple_kvm_io's devices, row by row, and prints what it finds. The
-// disk is to have 4 sectors at least, sector N being filled with the letter 'a' + N.
+// Goes through the description of simple_kvm_io's devices, row by row, and prints what it finds.
+// The disk is to have 4 sectors at least, sector N being filled with the letter 'a' + N.
 
 #include <simple_io.h>
 

@@ -1,4 +1,5 @@
-// Writes for ever: number N, as text, into sector N % (number of sectors), and prints it when that is done.
+// Writes for ever: number N, as text, into sector N % (number of sectors), and prints it when that
+// is done.
 
 #include <simple_io.h>
 

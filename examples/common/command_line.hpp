@@ -46,6 +46,20 @@ inline std::optional<std::uint64_t> number(std::string const& text) {
   return std::nullopt;
 }
 
+/// The same, possibly with K, M or G behind it, for 2^10, 2^20, 2^30.
+inline std::optional<std::uint64_t> size_in_bytes(std::string text) {
+  unsigned shift = 0;
+  if (!text.empty()) {
+    if (text.back() == 'K') shift = 10;
+    if (text.back() == 'M') shift = 20;
+    if (text.back() == 'G') shift = 30;
+  }
+  if (shift != 0) text.pop_back();
+  auto const count = number(text);
+  if (!count || *count > UINT64_MAX >> shift) return std::nullopt;
+  return *count << shift;
+}
+
 /// The number in `text`, from 0 to a million, possibly with a fraction, all of it.
 inline std::optional<double> decimal(std::string const& text) {
   try {

@@ -7,31 +7,20 @@
 #include <nlohmann/json.hpp>
 #include <utility>
 
-#include <portico/base/bytes.hpp>
-
 #include "../common/command_line.hpp"
 
 namespace from_config {
 
 namespace {
 
+using examples::DiskUse;
 using Json = nlohmann::json;
 
 /// A number, or a text such as "0x3F8", "8K", "2M", "1G".
 std::optional<std::uint64_t> number(Json const& value) {
   if (value.is_number_unsigned()) return value.get<std::uint64_t>();
   if (!value.is_string()) return std::nullopt;
-  std::string text = value.get<std::string>();
-  std::uint64_t unit = 1;
-  if (!text.empty()) {
-    if (text.back() == 'K') unit = portico::KiB;
-    if (text.back() == 'M') unit = portico::MiB;
-    if (text.back() == 'G') unit = portico::GiB;
-  }
-  if (unit != 1) text.pop_back();
-  auto const count = examples::number(text);
-  if (!count || *count > UINT64_MAX / unit) return std::nullopt;
-  return *count * unit;
+  return examples::size_in_bytes(value.get<std::string>());
 }
 
 /// One object of the file. What is asked for is checked; what nobody asked for is refused in

@@ -11,6 +11,8 @@
 #include <portico/machine.hpp>
 #include <portico/x86/page_tables.hpp>
 
+#include "../common/disk.hpp"
+
 namespace from_config {
 
 /// A configuration that no machine can be made of; one line that says where and what would be
@@ -23,14 +25,11 @@ class ConfigError : public std::runtime_error {
 /// The devices there are.
 enum class DeviceKind { console, serial, disk };
 
-/// What a disk stands on.
-enum class DiskUse { write, sync, read_only, in_memory };
-
 struct DeviceConfig {
   DeviceKind kind = DeviceKind::serial;
   portico::Placement placement;
-  std::string file;              ///< a disk's
-  DiskUse use = DiskUse::write;  ///< a disk's
+  std::string file;                                  ///< a disk's
+  examples::DiskUse use = examples::DiskUse::write;  ///< a disk's
 };
 
 struct Config {

@@ -26,20 +26,6 @@ using Serial = portico::SimpleSerial<>;
 using Disk = portico::SimpleDisk<>;
 using Board = portico::DynamicMap<Console, Serial, Disk>;
 
-portico::DiskBackend open_disk(DeviceConfig const& device) {
-  switch (device.use) {
-    case DiskUse::sync:
-      return portico::WriteBackFile{device.file, portico::Durability::power_loss};
-    case DiskUse::read_only:
-      return portico::ReadOnlyFile{device.file};
-    case DiskUse::in_memory:
-      return portico::MemoryDisk{device.file};
-    case DiskUse::write:
-      break;
-  }
-  return portico::WriteBackFile{device.file};
-}
-
 /// Places every device; what cannot stand together is refused with both parties' names.
 Board make_board(Config const& config, portico::SharedInput& input, portico::OutputSink& output) {
   Board board;
@@ -52,7 +38,7 @@ Board make_board(Config const& config, portico::SharedInput& input, portico::Out
         board.place<Serial>(device.placement, portico::LabelledOutput{output, {}});
         break;
       case DeviceKind::disk:
-        board.place<Disk>(device.placement, open_disk(device));
+        board.place<Disk>(device.placement, examples::open_disk(device.file, device.use));
         break;
     }
   }
@@ -78,7 +64,7 @@ std::vector<portico::IdentityRange> windows(Board const& board) {
     else
       merged.back().size = std::max(merged.back().end(), range.end()) - merged.back().address;
   }
-  // Page tables have four levels, of which the guest gets the lower half, and room for a few windows.
+  // Four levels of page tables, of which the guest gets the lower half, and room for a few windows.
   for (portico::IdentityRange const& window : merged)
     if (window.end() > (std::uint64_t{1} << 47) || window.size > portico::GiB)
       throw ConfigError{"the devices at " + portico::detail::hex(window.address) +

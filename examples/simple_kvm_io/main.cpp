@@ -5,7 +5,6 @@
 #include <utility>
 #include <variant>
 
-#include <portico/devices/disk_backend.hpp>
 #include <portico/devices/simple_disk.hpp>
 #include <portico/devices/simple_serial.hpp>
 #include <portico/portico.hpp>
@@ -39,20 +38,6 @@ struct MmioBoard
   using DeviceMap::DeviceMap;
 };
 
-portico::DiskBackend open_disk(Options const& options) {
-  switch (options.kind) {
-    case DiskKind::read_only:
-      return portico::ReadOnlyFile{options.disk};
-    case DiskKind::in_memory:
-      return portico::MemoryDisk{options.disk};
-    case DiskKind::synced:
-      return portico::WriteBackFile{options.disk, portico::Durability::power_loss};
-    case DiskKind::write_back:
-      break;
-  }
-  return portico::WriteBackFile{options.disk};
-}
-
 /// Says what went wrong; the exit status for it.
 int complain(std::string const& what) {
   std::fprintf(stderr, "simple_kvm_io: %s\n", what.c_str());
@@ -63,9 +48,9 @@ int complain(std::string const& what) {
 template <class Board>
 int run(Options const& options) {
   portico::OutputSink output{STDOUT_FILENO};
-  portico::Machine<Board> machine{
-      portico::GuestMemory{2 * portico::MiB},
-      Board{Serial{portico::LabelledOutput{output, {}}}, Disk{open_disk(options)}}};
+  portico::Machine<Board> machine{portico::GuestMemory{2 * portico::MiB},
+                                  Board{Serial{portico::LabelledOutput{output, {}}},
+                                        Disk{examples::open_disk(options.disk, options.use)}}};
   machine.load(portico::FlatImage{options.image},
                portico::LongMode{portico::PageSize::k2MiB, {window}});
   if (options.watching.map) std::fputs(examples::map_text<Board>(machine.memory()).c_str(), stderr);

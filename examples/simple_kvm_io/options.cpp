@@ -20,20 +20,13 @@ constexpr char const* usage =
 /// What `make disk` made.
 constexpr std::uint64_t usual_size = 8 * portico::KiB;
 
-/// Bytes, possibly with K or M behind them.
-std::uint64_t disk_size(std::string text) {
-  std::string const given = text;
-  std::uint64_t unit = 1;
-  if (!text.empty() && (text.back() == 'K' || text.back() == 'M')) {
-    unit = text.back() == 'K' ? portico::KiB : portico::MiB;
-    text.pop_back();
-  }
-  auto const size = examples::number(text);
-  // The disk's sectors have 32-bit numbers.
-  if (!size || *size > (std::uint64_t{1} << 41) / unit || *size * unit % portico::sector_bytes != 0)
-    throw WrongUse{"--create-disk " + given +
+/// The size of a disk to be made; its sectors have 32-bit numbers.
+std::uint64_t disk_size(std::string const& text) {
+  auto const size = examples::size_in_bytes(text);
+  if (!size || *size > (std::uint64_t{1} << 41) || *size % portico::sector_bytes != 0)
+    throw WrongUse{"--create-disk " + text +
                    ": a multiple of 512 bytes is expected, such as 8192 or 8K, and at most 2 TiB"};
-  return *size * unit;
+  return *size;
 }
 
 }  // namespace
@@ -80,9 +73,9 @@ examples::Parsed<Options> parse(int argc, char** argv) {
       options.disk = std::filesystem::path{options.image}.replace_extension(".disk").string();
     if (options.disk == options.image)
       throw WrongUse{"--disk " + options.disk + ": is the image; the guest would overwrite it"};
-    if (read_only) options.kind = DiskKind::read_only;
-    if (in_memory) options.kind = DiskKind::in_memory;
-    if (sync) options.kind = DiskKind::synced;
+    if (read_only) options.use = examples::DiskUse::read_only;
+    if (in_memory) options.use = examples::DiskUse::in_memory;
+    if (sync) options.use = examples::DiskUse::sync;
     if (create->count() > 0) {
       options.create = size.empty() ? usual_size : disk_size(size);
       options.runs = image->count() > 0;

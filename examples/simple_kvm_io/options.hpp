@@ -6,18 +6,16 @@
 #include <string>
 
 #include "../common/command_line.hpp"
+#include "../common/disk.hpp"
 #include "../common/observers.hpp"
 
 namespace simple_kvm_io {
-
-/// What the disk stands on.
-enum class DiskKind { write_back, synced, read_only, in_memory };
 
 struct Options {
   bool mmio = false;
   std::string image;
   std::string disk;
-  DiskKind kind = DiskKind::write_back;
+  examples::DiskUse use = examples::DiskUse::write;
   std::optional<std::uint64_t> create;  ///< make the disk first, of so many bytes
   bool runs = true;                     ///< false: only the disk is wanted
   examples::Watching watching;

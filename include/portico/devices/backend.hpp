@@ -2,7 +2,8 @@
 ///
 ///     #include <portico/devices/backend.hpp>
 ///     #include <portico/devices/disk_backend.hpp>
-///     std::uint64_t sectors(portico::DiskBackend const& chosen, portico::MemoryDisk const& fixed) {
+///     std::uint64_t sectors(portico::DiskBackend const& chosen,
+///                           portico::MemoryDisk const& fixed) {
 ///       auto const count = [](auto const& disk) { return disk.size() / portico::sector_bytes; };
 ///       return portico::detail::with_backend(chosen, count) +     // compares and jumps
 ///              portico::detail::with_backend(fixed, count);       // a plain call

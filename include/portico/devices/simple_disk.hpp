@@ -10,10 +10,11 @@
 /// *Emulated*: the disk of the course machine "Simple KVM I/O". The command `setup` tells where in
 /// guest memory the device keeps its status, once; each command after it leaves its result there.
 ///
-///     register  offset  width
-///     sector       0     u32   -w
-///     address      1     u32   -w   guest-physical
-///     command      2     u8    -w   0 read, 1 write, 2 setup
+/// | register | offset | width | access | |
+/// | --- | --- | --- | --- | --- |
+/// | sector | 0 | u32 | -w | |
+/// | address | 1 | u32 | -w | guest-physical |
+/// | command | 2 | u8 | -w | 0 read, 1 write, 2 setup |
 ///
 /// A command is complete when its `out` is. Checked in this order: the command and whether it is a
 /// second setup (EINVAL), the sector (EINVAL), the address (EFAULT), whether the disk may be

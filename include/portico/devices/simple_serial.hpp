@@ -4,7 +4,7 @@
 ///     #include <portico/devices/simple_serial.hpp>
 ///     using Serial = portico::SimpleSerial<>;
 ///     using OnPort   = portico::DeviceMap<portico::Port<0x10, Serial>>;
-///     using InMemory = portico::DeviceMap<portico::Mmio<0x20'0080, Serial>>;     // the same device
+///     using InMemory = portico::DeviceMap<portico::Mmio<0x20'0080, Serial>>;  // the same
 ///     portico::OutputSink output{STDOUT_FILENO};
 ///     OnPort board{Serial{portico::LabelledOutput{output, ""}}};
 ///

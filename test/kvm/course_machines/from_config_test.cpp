@@ -1,4 +1,5 @@
-// from_config as a user has it: the same guests on a map made at run time, and what it says about a wrong configuration.
+// from_config as a user has it: the same guests on a map made at run time, and what it says about
+// a wrong configuration.
 #include <gtest/gtest.h>
 
 #include <cstdlib>

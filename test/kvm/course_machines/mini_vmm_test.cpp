@@ -63,7 +63,8 @@ TEST_F(MiniVmm, CountsBeyond16Bits) {
 
 TEST_F(MiniVmm, TellsPortsDirectionsAndSizesApart) {
   PORTICO_REQUIRES(kvm);
-  // in $0x42, %al; out %al, $0x80; mov $0x3F8, %dx; mov $0x12345678, %eax; out %eax, %dx; in (%dx), %ax
+  // in $0x42, %al; out %al, $0x80; mov $0x3F8, %dx; mov $0x12345678, %eax; out %eax, %dx;
+  // in (%dx), %ax
   Result const result = run_code(
       {"\xE4\x42\xE6\x80\xBA\xF8\x03\x66\xB8\x78\x56\x34\x12\x66\xEF\xED", 16}, {"--count", "4"});
   EXPECT_EQ(result.out,
@@ -74,8 +75,9 @@ TEST_F(MiniVmm, TellsPortsDirectionsAndSizesApart) {
 
 TEST_F(MiniVmm, StartsAsDescribed) {
   PORTICO_REQUIRES(kvm);
-  // Each segment reaches the image's byte 0 at its offset 0, its selector is 0, sp is 0 and ip was 0:
-  // call 1f; 1: pop %ax; out %ax, $1; mov %sp, %ax; out %ax, $2; then mov %seg, %ax; out %ax, $3 and
+  // Each segment reaches the image's byte 0 at its offset 0, its selector is 0, sp is 0 and ip
+  // was 0: call 1f; 1: pop %ax; out %ax, $1; mov %sp, %ax; out %ax, $2; then mov %seg, %ax;
+  // out %ax, $3 and
   // mov %seg:0, %ax; out %ax, $4 for cs, ds, es, fs, gs, ss.
   std::string code{"\xE8\x00\x00\x58\xE7\x01\x89\xE0\xE7\x02", 10};
   std::string expected = "VM Starting...\n" + exit_text(1, "out", 3, 2) + exit_text(2, "out", 0, 2);

@@ -1,4 +1,5 @@
-// simple_kvm_io as a user has it: every row of its guests' description, on ports and in memory, its disk, its command line.
+// simple_kvm_io as a user has it: every row of its guests' description, on ports and in
+// memory, its disk, its command line.
 #include <gtest/gtest.h>
 
 #include <csignal>
@@ -241,7 +242,8 @@ TEST_F(SimpleKvmIo, CreatesADiskAndOverwritesNone) {
   EXPECT_EQ(folder_.read("new"), "mine");
   EXPECT_EQ(run({"--create-disk", "4K", "--disk", "small"}).status, 0);
   EXPECT_EQ(folder_.read("small"), std::string(4096, '\0'));
-  for (std::string const size : {"100", "513", "-512", "x", "8k", "99999999999999999999", "3T"}) {
+  for (std::string const size : {"100", "513", "-512", "x", "8k", "99999999999999999999", "3T",
+                                 "4096G", "99999999999999999G"}) {
     Result const wrong = run({"--create-disk=" + size, "--disk", "none"});
     EXPECT_EQ(wrong.status, 2) << size;
     EXPECT_TRUE(contains(wrong.error, "simple_kvm_io: --create-disk")) << wrong.error;

@@ -51,7 +51,8 @@ using Disk = SimpleDisk<TestDisk>;
 
 constexpr std::uint64_t address_of(unsigned port) { return 0x20'0000 + 8 * port; }
 
-/// The three ways to put the devices into a machine; `write` is the guest's access to register `port`.
+/// The three ways to put the devices into a machine; `write` is the guest's access to register
+/// `port`.
 struct OnPorts {
   DeviceMap<Port<0x10, Serial>, Port<0x20, Disk>> board{Serial{MemoryStreams{}}, Disk{TestDisk{4}}};
 

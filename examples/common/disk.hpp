@@ -1,0 +1,32 @@
+// What a guest's disk stands on, as the user chose it.
+#pragma once
+
+#include <string>
+
+#include <portico/devices/disk_backend.hpp>
+
+namespace examples {
+
+/// What is done with a disk's file.
+enum class DiskUse {
+  write,      ///< every write goes to it
+  sync,       ///< and is complete when the drive has it
+  read_only,  ///< the guest's writes are errors
+  in_memory   ///< it is copied, and the copy is gone at the end
+};
+
+inline portico::DiskBackend open_disk(std::string const& path, DiskUse use) {
+  switch (use) {
+    case DiskUse::sync:
+      return portico::WriteBackFile{path, portico::Durability::power_loss};
+    case DiskUse::read_only:
+      return portico::ReadOnlyFile{path};
+    case DiskUse::in_memory:
+      return portico::MemoryDisk{path};
+    case DiskUse::write:
+      break;
+  }
+  return portico::WriteBackFile{path};
+}
+
+}  // namespace examples
