@@ -238,6 +238,78 @@ TEST_F(OutputSinkTest, ADescriptorThatDoesNotBlockGetsEverything) {
   EXPECT_EQ(output, text);
 }
 
+/// A terminal that blocks, and whoever sits at it.
+struct Terminal {
+  Terminal() : reader{::posix_openpt(O_RDWR | O_NOCTTY | O_CLOEXEC | O_NONBLOCK)} {
+    EXPECT_EQ(::grantpt(reader.get()), 0);
+    EXPECT_EQ(::unlockpt(reader.get()), 0);
+    writer = portico::Fd{::open(::ptsname(reader.get()), O_RDWR | O_NOCTTY | O_CLOEXEC)};
+  }
+
+  /// What comes within a while, line ends as they were written.
+  [[nodiscard]] std::string read() const {
+    std::string text;
+    std::array<char, 4096> part{};
+    while (portico::wait_for(reader.get(), POLLIN, {{}, 100}) == portico::Wait::ready) {
+      ssize_t const count = ::read(reader.get(), part.data(), part.size());
+      if (count <= 0) break;
+      text.append(part.data(), static_cast<std::size_t>(count));
+    }
+    std::erase(text, '\r');
+    return text;
+  }
+
+  portico::Fd reader;
+  portico::Fd writer;
+};
+
+TEST_F(OutputSinkTest, ATerminalThatNobodyReadsHoldsNobody) {
+  Terminal const terminal;
+  OutputSink screen{terminal.writer.get()};
+  std::string const text(1000, 'x');
+  std::string sent;
+  // Until it is full, to the last byte that it has room for.
+  for (std::size_t taken = 1; taken > 0;) {
+    auto const result = write(screen, "", text, {{}, 0});
+    EXPECT_EQ(result.lost, 0U);
+    taken = result.taken;
+    sent.append(taken, 'x');
+    ASSERT_LT(sent.size(), 10'000'000U);
+  }
+  EXPECT_EQ(::fcntl(terminal.writer.get(), F_GETFL) & O_NONBLOCK, 0);
+  EXPECT_EQ(write(screen, "", "\n", {{}, 20}).taken, 0U);
+  portico::RunControl control;
+  control.stop();
+  EXPECT_EQ(write(screen, "", "late", {control.token(), -1}).lost, 4U);
+  EXPECT_EQ(terminal.read(), sent);
+  EXPECT_EQ(write(screen, "", "seen", {control.token(), -1}).lost, 0U);
+  EXPECT_EQ(terminal.read(), "seen");
+}
+
+TEST_F(OutputSinkTest, LabelledLinesCutByATerminalGoOnWhereTheyWereCut) {
+  Terminal const terminal;
+  OutputSink screen{terminal.writer.get()};
+  std::string text;
+  for (int line = 0; line < 100; ++line) text += "line " + std::to_string(line) + "\n";
+  std::string sent;
+  for (std::size_t taken = text.size(); taken == text.size();) {
+    auto const result = write(screen, "guest0: ", text, {{}, 0});
+    EXPECT_EQ(result.lost, 0U);
+    taken = result.taken;
+    sent += text.substr(0, taken);
+    ASSERT_LT(sent.size(), 10'000'000U);
+  }
+  std::string seen = terminal.read();
+  std::string const rest = text.substr(sent.size() % text.size());
+  EXPECT_EQ(write(screen, "guest0: ", rest).taken, rest.size());
+  seen += terminal.read();
+  sent += rest;
+  std::string expected;
+  for (std::size_t start = 0; start < sent.size(); start = sent.find('\n', start) + 1)
+    expected += "guest0: " + sent.substr(start, sent.find('\n', start) + 1 - start);
+  EXPECT_EQ(seen, expected);
+}
+
 TEST_F(OutputSinkTest, OnlyATerminalIsOne) {
   EXPECT_FALSE(sink.terminal());
   portico::Fd const master{::posix_openpt(O_RDWR | O_NOCTTY | O_CLOEXEC)};
