@@ -38,7 +38,9 @@ inline std::optional<std::uint64_t> number(std::string const& text) {
   try {
     std::size_t used = 0;
     if (text.empty() || text.front() < '0' || text.front() > '9') return std::nullopt;
-    std::uint64_t const value = std::stoull(text, &used, 0);
+    // Not the library's choice of a base: a leading zero does not mean octal here.
+    bool const hexadecimal = text.size() > 1 && (text[1] == 'x' || text[1] == 'X');
+    std::uint64_t const value = std::stoull(text, &used, hexadecimal ? 16 : 10);
     if (used == text.size()) return value;
   } catch (std::exception const&) {
     return std::nullopt;

@@ -104,6 +104,23 @@ TEST_F(CommandLine, TakesTheExamplesOfTheTexts) {
   accepts({"-m", "8", "-p", "4", "-g", "guest1.img", "--file", "shared1.txt", "shared2.cpp"});
 }
 
+TEST_F(CommandLine, TakesALeadingZeroForDecimal) {
+  PORTICO_REQUIRES(kvm);
+  accepts({"-m", "2", "-p", "4", "-g", "hello.img", "--stack", "0090000"});
+}
+
+TEST_F(CommandLine, LeavesTheConsoleFileAloneWhereNoGuestCanStart) {
+  PORTICO_REQUIRES(kvm);
+  folder_.write("log", "old text");
+  folder_.write("huge.img", std::string(3 << 20, 'x'));
+  refuses({"-m", "2", "-p", "4", "-g", "hello.img", "huge.img", "--console", "file:log"}, "huge",
+          false);
+  EXPECT_EQ(folder_.read("log"), "old text");
+  EXPECT_EQ(run(folder_, {"-m", "2", "-p", "4", "-g", "hello.img", "--console", "file:log"}).status,
+            0);
+  EXPECT_EQ(folder_.read("log"), "Hello, world!\n");
+}
+
 TEST_F(CommandLine, TakesPathsToImages) {
   PORTICO_REQUIRES(kvm);
   folder_.write("deep/down/copy.img", image_bytes("hello.img"));
