@@ -28,7 +28,7 @@ struct Board : portico::DeviceMap<portico::Port<0xE9, Console, portico::Named<"c
 };
 
 /// Why a guest was stopped from outside, if it was.
-enum class Stopper { nobody, timeout, signal };
+enum class Stopper { nobody, timeout, signal, no_thread };
 
 /// A guest from its image to its report. Neither copied nor moved; `run` is for one thread, the
 /// rest for the program's main one.
@@ -55,16 +55,18 @@ class Guest {
     } catch (std::exception const& error) {
       failure_ = error.what();
     }
-    machine_.get<Console>().flush();
+    // A slow reader gets everything, until somebody loses patience. The machine's own stop is over.
+    machine_.get<Console>().flush({flushing_.token(), -1});
     ended_.store(true, std::memory_order_release);
   }
 
-  /// Ends the guest, from another thread. The first reason counts.
+  /// Ends the guest, or its wait for a reader of its output, from another thread. The first reason counts.
   void stop(Stopper why) {
     if (ended() || stopper_ != Stopper::nobody) return;
     stopper_ = why;
     waited_for_input_ = machine_.get<Console>().waits_for_input();
     machine_.stop();
+    flushing_.stop();
   }
 
   [[nodiscard]] bool ended() const { return ended_.load(std::memory_order_acquire); }
@@ -78,6 +80,7 @@ class Guest {
 
   /// One line on how it ended, if that was not `hlt`; with rip as far as it is known.
   [[nodiscard]] std::string report(double timeout) {
+    if (!ended()) return label_ + "was not started";
     if (!failure_.empty()) return label_ + failure_;
     if (halted()) return {};
     if (!std::holds_alternative<portico::Requested>(stop_))
@@ -87,6 +90,8 @@ class Guest {
       char seconds[32];
       std::snprintf(seconds, sizeof seconds, "%g", timeout);
       text += "stopped, did not end within " + std::string{seconds} + " s;";
+    } else if (stopper_ == Stopper::no_thread) {
+      text += "stopped, not every guest could be started;";
     } else {
       text += "stopped by a signal;";
     }
@@ -111,6 +116,7 @@ class Guest {
   examples::Observers<Board> observers_;
   portico::Stop stop_ = portico::Requested{};
   std::string failure_;
+  portico::RunControl flushing_;
   std::atomic<bool> ended_{false};
   Stopper stopper_ = Stopper::nobody;
   bool waited_for_input_ = false;

@@ -80,8 +80,6 @@ class Session {
     }
     for (int const stream : {STDIN_FILENO, STDOUT_FILENO, STDERR_FILENO})
       protect(portico::identity_of(stream));
-    for (int const stream : {STDIN_FILENO, STDOUT_FILENO, STDERR_FILENO})
-      protect(portico::identity_of(stream));
     open_output();
     portico::kvm::System const system;
     for (unsigned id = 0; id < images.size(); ++id) {
@@ -89,6 +87,9 @@ class Session {
       guests_.push_back(std::make_unique<Guest>(system, id, images[id], options, backend(id),
                                                 portico::GuestFiles{shared_, local}));
     }
+    // Only now: where no guest can start, the file stays as it was.
+    if (options.console == ConsoleKind::file)
+      portico::empty_console_file(output_->fd(), options.console_path);
   }
 
   [[nodiscard]] std::string map() const {
@@ -100,7 +101,7 @@ class Session {
     std::optional<portico::RawTerminal> raw;
     if (options_.raw) raw.emplace(STDIN_FILENO);
     start();
-    watch(signals);
+    if (!trouble_) watch(signals);
     for (std::thread& thread : threads_) thread.join();
     // A person's prompt begins a line; a file or a pipe gets what the guests wrote and no byte
     // more.
@@ -121,7 +122,8 @@ class Session {
     } else if (options_.console == ConsoleKind::file) {
       std::vector<portico::FileIdentity> refused = protected_;
       refused.insert(refused.end(), shared_.identities().begin(), shared_.identities().end());
-      Fd file = portico::open_console_file(options_.console_path, refused);
+      Fd file = portico::open_console_file(options_.console_path, refused,
+                                           portico::ConsoleFileContent::kept);
       protect(portico::identity_of(file.get()));
       output_.emplace(std::move(file));
     }
@@ -156,10 +158,10 @@ class Session {
           std::uint64_t const one = 1;
           [[maybe_unused]] auto const written = ::write(done_.get(), &one, sizeof one);
         });
-    } catch (std::system_error const&) {
-      for (auto const& guest : guests_) guest->stop(Stopper::signal);
-      for (std::thread& thread : threads_) thread.join();
-      throw;
+    } catch (std::system_error const& error) {
+      if (threads_.empty()) throw;
+      trouble_ = error.what();
+      for (auto const& guest : guests_) guest->stop(Stopper::no_thread);
     }
   }
 
@@ -192,6 +194,10 @@ class Session {
   /// What there is to say about how the guests ended.
   int report() {
     int status = 0;
+    if (trouble_) {
+      std::fprintf(stderr, "mini_hypervisor: a guest's thread: %s\n", trouble_->c_str());
+      status = 1;
+    }
     for (auto const& guest : guests_) {
       std::fputs(guest->statistics_text().c_str(), stderr);
       for (std::string const& line : {guest->report(options_.timeout), guest->loss()}) {
@@ -211,6 +217,7 @@ class Session {
   std::optional<portico::OutputSink> output_;
   std::vector<std::unique_ptr<Guest>> guests_;
   std::vector<std::thread> threads_;
+  std::optional<std::string> trouble_;  // why not every guest was started
   Fd done_;
   std::chrono::steady_clock::time_point start_;
 };

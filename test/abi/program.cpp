@@ -183,6 +183,8 @@ Program::Program(Folder const& folder, std::vector<std::string> const& arguments
   is_terminal_ = surroundings.input == Input::terminal;
   Pipe out = make_pipe();
   Pipe error = make_pipe();
+  if (surroundings.pipe_bytes)
+    checked(::fcntl(out.write, F_SETPIPE_SZ, *surroundings.pipe_bytes), "F_SETPIPE_SZ");
   int out_target = is_terminal_ ? in.read : out.write;
   int file = -1;
   if (surroundings.out_file) {
@@ -273,6 +275,17 @@ bool Program::wait_for_output(std::string_view text) {
   using namespace std::chrono_literals;
   while (result_.out.find(text) == std::string::npos) {
     if (!exchange(100ms) || overdue()) return false;
+  }
+  return true;
+}
+
+bool Program::ends_unread() {
+  siginfo_t info{};
+  while (info.si_pid == 0) {
+    if (overdue()) return false;
+    ::usleep(10'000);
+    checked(::waitid(P_PID, static_cast<id_t>(process_), &info, WEXITED | WNOHANG | WNOWAIT),
+            "waitid");
   }
   return true;
 }

@@ -68,6 +68,7 @@ struct Surroundings {
   bool outputs_closed = false;                    ///< No standard output, no standard error.
   std::optional<unsigned> soft_descriptors = {};  ///< The soft limit of open files.
   bool root_is_nobody = false;                    ///< Takes from root the right to read every file.
+  std::optional<int> pipe_bytes = {};             ///< What the pipe for standard output holds.
   std::optional<unsigned> file_bytes = {};        ///< The largest file that it may write.
   std::string program = "mini_hypervisor";        ///< Another of the examples.
 };
@@ -85,6 +86,8 @@ class Program {
   void signal(int number) const;
   /// Waits until standard output holds the text; false if the program ends before or hangs.
   bool wait_for_output(std::string_view text);
+  /// Waits for the end without reading a byte of output; false if it hangs.
+  bool ends_unread();
   /// Waits for the end.
   Result finish();
 

@@ -5,6 +5,7 @@
 #include <gtest/gtest.h>
 #include <signal.h>
 #include <termios.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <string>
@@ -247,6 +248,57 @@ TEST(Terminal, ControlCEndsAllGuestsWithAReport) {
   EXPECT_EQ(result.status, 1);
   EXPECT_TRUE(names_guest(result.error, 1, "spin.img")) << result.error;
   EXPECT_TRUE(names_guest(result.error, 2, "greet.img")) << result.error;
+}
+
+TEST(Terminal, GivesALateReaderEveryByte) {
+  PORTICO_REQUIRES(kvm);
+  Folder folder;
+  Script script;
+  std::string const text(4500, 'x');
+  script.print(text).quit();
+  folder.write("probe.img", script.image());
+  Program program{folder, one("probe.img"), {.pipe_bytes = 4096}};
+  ::sleep(3);
+  Result const result = program.finish();
+  EXPECT_EQ(result.out, text);
+  EXPECT_EQ(result.error, "");
+  EXPECT_EQ(result.status, 0);
+}
+
+TEST(Terminal, CountsWhatNobodyReadAtTheTimeLimit) {
+  PORTICO_REQUIRES(kvm);
+  Folder folder;
+  Script script;
+  script.print(std::string(4500, 'x')).quit();
+  folder.write("probe.img", script.image());
+  std::vector<std::string> arguments = one("probe.img");
+  arguments.insert(arguments.end(), {"--timeout", "1"});
+  Program program{folder, arguments, {.pipe_bytes = 4096}};
+  ASSERT_TRUE(program.ends_unread());
+  Result const result = program.finish();
+  std::string const lost = std::to_string(4500 - result.out.size()) + " bytes of output were lost";
+  EXPECT_NE(result.error.find(lost), std::string::npos) << result.error;
+  EXPECT_TRUE(names_guest(result.error, 0, "probe.img")) << result.error;
+  EXPECT_LE(result.out.size(), 4096U);
+  EXPECT_EQ(result.status, 1);
+}
+
+TEST(Terminal, ThatNobodyReadsHoldsNobodyUp) {
+  PORTICO_REQUIRES(kvm);
+  Folder folder;
+  Script script;
+  script.print(std::string(300'000, 'x')).spin();
+  folder.write("probe.img", script.image());
+  std::vector<std::string> arguments = one("probe.img");
+  arguments.insert(arguments.end(), {"--timeout", "1"});
+  Program timed{folder, arguments, {.input = Input::terminal}};
+  EXPECT_TRUE(timed.ends_unread());
+  EXPECT_EQ(timed.finish().status, 1);
+  Program interrupted{folder, one("probe.img"), {.input = Input::terminal}};
+  ::sleep(1);
+  interrupted.signal(SIGINT);
+  EXPECT_TRUE(interrupted.ends_unread());
+  EXPECT_EQ(interrupted.finish().status, 1);
 }
 
 TEST(Terminal, InterruptEndsAllGuestsWithAReport) {

@@ -85,11 +85,23 @@ class StandardStreams : public LabelledOutput {
   SharedInput::Reader input_;
 };
 
-/// Opens the file that consoles write to: created, or emptied if it is a plain file. Throws
+/// What becomes of an earlier session's console file as it is opened.
+enum class ConsoleFileContent : std::uint8_t { emptied, kept };
+
+/// Empties a console file if it is a plain one. Throws std::system_error with `path` in its text.
+inline void empty_console_file(int file, std::string const& path) {
+  struct stat status{};
+  if (::fstat(file, &status) != 0 || (S_ISREG(status.st_mode) && ::ftruncate(file, 0) != 0))
+    throw std::system_error{errno, std::system_category(), "console file " + path};
+}
+
+/// Opens the file that consoles write to, or creates it. A plain file is emptied, unless the program
+/// keeps its content, to call `empty_console_file` when it is sure to write. Throws
 /// std::system_error if that cannot be done, or if it is one of `refused` (images, shared files),
 /// which stays as it was.
-[[nodiscard]] inline Fd open_console_file(std::string const& path,
-                                          gsl::span<FileIdentity const> refused = {}) {
+[[nodiscard]] inline Fd open_console_file(
+    std::string const& path, gsl::span<FileIdentity const> refused = {},
+    ConsoleFileContent content = ConsoleFileContent::emptied) {
   auto const fail = [&](int error, char const* why) {
     throw std::system_error{error, std::system_category(), "console file " + path + why};
   };
@@ -100,7 +112,7 @@ class StandardStreams : public LabelledOutput {
   if (::fstat(file.get(), &status) != 0) fail(errno, "");
   if (holds(refused, identity_of(status)))
     fail(EBUSY, ": is an image or a shared file; name another");
-  if (S_ISREG(status.st_mode) && ::ftruncate(file.get(), 0) != 0) fail(errno, "");
+  if (content == ConsoleFileContent::emptied) empty_console_file(file.get(), path);
   int const flags = ::fcntl(file.get(), F_GETFL);
   if (flags < 0 || ::fcntl(file.get(), F_SETFL, flags & ~O_NONBLOCK) != 0) fail(errno, "");
   return file;

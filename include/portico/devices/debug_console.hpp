@@ -17,12 +17,14 @@
 ///
 /// *What a hostile guest can do*: write any bytes, escape sequences included, to the terminal or
 /// file it was given; take input from the guests that share it; wait for ever, until it is stopped.
-/// It cannot delay another guest by more than the time of one write that the host takes at once,
-/// nor use memory beyond a fixed buffer.
+/// It cannot delay another guest by more than the time of one write that the host takes at once
+/// (with labels, and a reader that takes a line in parts, OutputSink::together_milliseconds), nor
+/// use memory beyond a fixed buffer.
 ///
 /// Output is gathered. It goes out when the buffer is full, at a newline if the backend says that
 /// lines should be seen, before an `in` that would wait, at the latest 50 ms after it was written
-/// (where the machine services deadlines), in `flush`, and when the console is destroyed.
+/// (where the machine services deadlines), in `flush`, and when the console is destroyed. Every byte
+/// goes out or is counted in `lost`.
 #pragma once
 
 #include <array>
@@ -51,7 +53,7 @@ class DebugConsole {
   /// Nanoseconds from the first byte of an empty buffer to its deadline; the rest of the 50 ms is
   /// for the thread that services it.
   static constexpr std::uint64_t flush_after = 40'000'000;
-  /// How long `flush` and the destructor wait for a reader that does not read.
+  /// How long the destructor, and `flush` if nothing else is said, wait for a reader.
   static constexpr int patience_milliseconds = 1000;
 
   /// Nothing that the guest can see outlives an access: what it wrote is the host's.
@@ -67,6 +69,7 @@ class DebugConsole {
   DebugConsole(DebugConsole const&) = delete;
   DebugConsole& operator=(DebugConsole const&) = delete;
 
+  /// As `flush`, without anybody left to ask for `lost`: a program that wants to know flushes first.
   ~DebugConsole() { flush(); }
 
   /// -w  A byte for the terminal.
@@ -105,10 +108,12 @@ class DebugConsole {
   }
 
   /// Writes out everything that was written before the call. Waits for a vCPU that is writing, and
-  /// up to `patience_milliseconds` for a reader that does not read. From any thread.
-  void flush() { drain({{}, patience_milliseconds}); }
+  /// for the reader as `limit` says; what he has not taken then is lost, and counted. From any
+  /// thread. After a run, a program that loses nothing to a slow reader gives -1 ms and the token
+  /// of a RunControl of its own, which lives as long as the program wants to wait.
+  void flush(WaitLimit const& limit = {{}, patience_milliseconds}) { make_room(limit); }
 
-  /// What the host has not taken so far. From any thread; waits for a write in progress.
+  /// What was lost so far: what the host refused, or did not take in time. From any thread; waits for a write in progress.
   [[nodiscard]] OutputLoss lost() const {
     std::lock_guard const lock{mutex_};
     return lost_;
@@ -143,13 +148,16 @@ class DebugConsole {
     clock.arm(clock.now() + flush_after);
   }
 
-  /// Whatever a backend does, the guest goes on with an empty buffer.
+  /// Whatever a backend does, the buffer is empty afterwards, but for what the guest writes
+  /// meanwhile.
   void make_room(WaitLimit const& limit) {
     std::lock_guard const lock{mutex_};
+    std::uint32_t const head = head_.load(std::memory_order_seq_cst);
     if (write_out(limit)) return;
-    std::uint32_t const head = head_.load(std::memory_order_relaxed);
-    lost_.bytes += head - tail_.load(std::memory_order_relaxed);
-    if (lost_.error == 0) lost_.error = ETIMEDOUT;
+    // A guest that runs may have written more since, for which nobody has waited yet.
+    auto const left = static_cast<std::int32_t>(head - tail_.load(std::memory_order_relaxed));
+    if (left <= 0) return;
+    lost_ += Written{0, static_cast<std::size_t>(left), ETIMEDOUT};
     tail_.store(head, std::memory_order_release);
   }
 

@@ -363,6 +363,50 @@ TEST_F(DebugConsoleTest, AStopFreesAGuestWhoseOutputNobodyReads) {
   EXPECT_EQ(console.lost(), (portico::OutputLoss{4096, ETIMEDOUT}));
 }
 
+TEST_F(DebugConsoleTest, WhatAFlushLeavesIsLostAndCounted) {
+  DebugConsole<Recorder> console{Recorder{&written, false, 2}};
+  put(console, "abcde");
+  console.flush({{}, 7});
+  EXPECT_EQ(console.backend().waits, std::vector<int>{7});
+  EXPECT_EQ(console.lost(), (portico::OutputLoss{3, ETIMEDOUT}));
+  put(console, "fg");
+  console.flush();
+  EXPECT_EQ(written, (Pieces{"ab", "fg"}));
+  EXPECT_EQ(console.lost().bytes, 3U);
+}
+
+TEST_F(DebugConsoleTest, AFlushWithoutEndWaitsForTheReaderOrAStop) {
+  Pipe out;
+  SharedInput input{-1};
+  OutputSink sink{out.in.get()};
+  DebugConsole<> console{StandardStreams{input, sink, 0}};
+  out.fill();
+  put(console, "late");
+  std::thread reader{[&] {
+    (void)portico::wait_for(-1, 0, {{}, 1500});
+    (void)out.available(4096);
+  }};
+  console.flush({control.token(), -1});
+  reader.join();
+  EXPECT_EQ(console.lost(), portico::OutputLoss{});
+  EXPECT_EQ(out.available(), "late");
+  out.fill();
+  put(console, "never");
+  control.stop();
+  console.flush({control.token(), -1});
+  EXPECT_EQ(console.lost(), (portico::OutputLoss{5, ETIMEDOUT}));
+}
+
+TEST(ConsoleFile, KeepsItsContentUntilTheProgramIsSure) {
+  TemporaryFolder folder;
+  folder.write("log", "old text");
+  portico::Fd const file =
+      portico::open_console_file(folder.path("log"), {}, portico::ConsoleFileContent::kept);
+  EXPECT_EQ(folder.read("log"), "old text");
+  portico::empty_console_file(file.get(), "log");
+  EXPECT_EQ(folder.read("log"), "");
+}
+
 TEST(ConsoleFile, IsCreatedOrEmptiedAndWrittenTo) {
   TemporaryFolder folder;
   folder.write("old", "old text");
