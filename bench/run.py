@@ -161,7 +161,8 @@ class Bench:
                        rows))
         low, high = found["interval"]
         self.add(f"Ratio of the medians {found['ratio']:.2f}, 95 % interval {low:.2f} to {high:.2f} "
-                 f"({verdict(found['ratio'], 1.5)})\n")
+                 f"({verdict(found['ratio'], 1.5)}"
+                 f"{', not certain: too busy a machine' if low <= 1.5 < high else ''})\n")
 
     # --- Memory ---
 
@@ -185,7 +186,7 @@ class Bench:
                        for key in all_rounds[0]}
                 rows.append([name, count, one["beyond_guest"],
                              f"{one['beyond_guest'] / count:.1f}", one["page_tables"],
-                             f"{one['kernel'] / count:.0f}" if count > 1 else "",
+                             f"{one['kernel'] / count:.0f}" if rounds > 1 else "",
                              one["threads"], one["descriptors"]])
         self.add("### Memory with machines alive, KiB (guest RAM not counted)\n")
         self.add(table(["program", "machines", "resident", "per machine", "its page tables",
