@@ -63,7 +63,7 @@ int run(Options const& options) {
   if (std::string const loss = examples::loss_text(machine.template get<Serial>().lost());
       !loss.empty())
     status = complain(loss);
-  if (auto const failures = machine.template get<Disk>().host_failures(); failures > 0)
+  if (auto const failures = machine.template get<Disk>().sectors().host_failures(); failures > 0)
     status = complain("disk " + options.disk + ": " + std::to_string(failures) +
                       " commands failed because the host did");
   if (!std::holds_alternative<portico::Halted>(stop))

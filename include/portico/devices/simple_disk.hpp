@@ -30,27 +30,16 @@
 /// host and never read back.
 #pragma once
 
-#include <array>
-#include <cstddef>
 #include <cstdint>
 #include <optional>
 #include <utility>
 
 #include <portico/device/registers.hpp>
-#include <portico/devices/backend.hpp>
 #include <portico/devices/disk_backend.hpp>
+#include <portico/devices/sector_dma.hpp>
 #include <portico/memory/guest_memory.hpp>
 
 namespace portico {
-
-/// How a command of the disk ended, in Linux's numbers.
-enum class DiskError : std::int32_t {
-  none = 0,
-  input_output = 5,  ///< EIO: the host failed
-  fault = 14,        ///< EFAULT: the 512 bytes do not all lie in RAM
-  invalid = 22,      ///< EINVAL: no such sector, no such command, a second setup
-  read_only = 30     ///< EROFS: a write to a disk that is not writable
-};
 
 /// The status as it stands in guest memory: 12 bytes.
 struct [[gnu::packed]] DiskStatus {
@@ -76,7 +65,7 @@ class SimpleDisk {
     friend bool operator==(State const&, State const&) = default;
   };
 
-  explicit SimpleDisk(Backend backend) : backend_{std::move(backend)} {}
+  explicit SimpleDisk(Backend backend) : sectors_{std::move(backend)} {}
 
   /// -w  The sector of the next command.
   void set_sector(std::uint32_t sector) { state_.sector = sector; }
@@ -85,49 +74,34 @@ class SimpleDisk {
   void set_address(std::uint32_t address) { state_.address = address; }
 
   /// -w  Carries out a Command.
-  void execute(std::uint8_t command, GuestMemory const& ram) {
-    detail::with_backend(backend_, [&](auto& disk) {
-      if (state_.status) {
-        (void)ram.write(*state_.status,
-                        DiskStatus{disk.size(), transfer(disk, Command{command}, ram)});
-      } else if (Command{command} == Command::setup &&
-                 ram.write(state_.address, DiskStatus{disk.size()})) {
-        state_.status = state_.address;
-      }
-    });
+  void execute(std::uint8_t number, GuestMemory const& ram) {
+    Command const command{number};
+    if (state_.status)
+      (void)ram.write(*state_.status, DiskStatus{sectors_.size(), transfer(command, ram)});
+    else if (command == Command::setup && ram.write(state_.address, DiskStatus{sectors_.size()}))
+      state_.status = state_.address;
   }
 
   using registers =
       Registers<WriteOnly<0, &SimpleDisk::set_sector>, WriteOnly<1, &SimpleDisk::set_address>,
                 WriteOnly<2, &SimpleDisk::execute>>;
 
-  /// Commands that ended with EIO: the host's failures, for the program to tell its user.
-  [[nodiscard]] std::uint64_t host_failures() const noexcept { return host_failures_; }
-
-  [[nodiscard]] Backend& backend() noexcept { return backend_; }
+  /// The disk itself: its backend, and what the host failed in.
+  [[nodiscard]] SectorDma<Backend>& sectors() noexcept { return sectors_; }
 
   [[nodiscard]] State save() const { return state_; }
 
   void load(State const& state) { state_ = state; }
 
  private:
-  template <SectorStore Disk>
-  DiskError transfer(Disk& disk, Command command, GuestMemory const& ram) {
-    std::array<std::byte, sector_bytes> data;
-    bool const writes = command == Command::write;
-    if (!writes && command != Command::read) return DiskError::invalid;
-    if (state_.sector >= disk.size() / sector_bytes) return DiskError::invalid;
-    if (!ram.copy_in(state_.address, data)) return DiskError::fault;
-    if (writes && !disk.writable()) return DiskError::read_only;
-    bool const done = writes ? disk.write(state_.sector, data)
-                             : disk.read(state_.sector, data) && ram.copy_out(state_.address, data);
-    if (!done) ++host_failures_;
-    return done ? DiskError::none : DiskError::input_output;
+  DiskError transfer(Command command, GuestMemory const& ram) {
+    if (command == Command::read) return sectors_.read(state_.sector, state_.address, ram);
+    if (command == Command::write) return sectors_.write(state_.sector, state_.address, ram);
+    return DiskError::invalid;
   }
 
-  Backend backend_;
+  SectorDma<Backend> sectors_;
   State state_{};
-  std::uint64_t host_failures_ = 0;
 };
 
 }  // namespace portico

@@ -124,7 +124,7 @@ class SimpleIo : public testing::Test {
 
   /// The error in the status at 0x1000; the size beside it must be right.
   std::int32_t error(std::uint64_t status = 0x1000) {
-    EXPECT_EQ(ram.read<std::uint64_t>(status), machine.disk().backend().size());
+    EXPECT_EQ(ram.read<std::uint64_t>(status), machine.disk().sectors().backend().size());
     return ram.read<std::int32_t>(status + 8).value_or(-1);
   }
 
@@ -135,7 +135,7 @@ class SimpleIo : public testing::Test {
     EXPECT_EQ(ram.read<std::uint32_t>(status + 12), 0xAAAA'AAAA) << "a status has 12 bytes";
   }
 
-  TestDisk& store() { return machine.disk().backend(); }
+  TestDisk& store() { return machine.disk().sectors().backend(); }
 
   GuestMemory ram{ram_size};
   RunControl control;
@@ -268,7 +268,7 @@ TYPED_TEST(SimpleIo, ChecksInTheOrderOfTheDescription) {
   EXPECT_EQ(this->error(), 14) << "the address before the disk";
   this->command(0, 0x2000, this->write);
   EXPECT_EQ(this->error(), 30) << "the disk before the host";
-  EXPECT_EQ(this->machine.disk().host_failures(), 0U);
+  EXPECT_EQ(this->machine.disk().sectors().host_failures(), 0U);
   this->store().read_only = false;
   this->command(0, 0x2000, this->write);
   EXPECT_EQ(this->error(), 5);
@@ -276,7 +276,7 @@ TYPED_TEST(SimpleIo, ChecksInTheOrderOfTheDescription) {
   this->command(0, 0x2000, this->read);
   EXPECT_EQ(this->error(), 5);
   EXPECT_EQ(this->ram.template read<std::uint64_t>(0x2000), 0x1122'3344'5566'7788U);
-  EXPECT_EQ(this->machine.disk().host_failures(), 2U);
+  EXPECT_EQ(this->machine.disk().sectors().host_failures(), 2U);
 }
 
 TYPED_TEST(SimpleIo, TheStatusIsWrittenLast) {
@@ -293,7 +293,7 @@ TYPED_TEST(SimpleIo, KeepsItsState) {
   Disk other{TestDisk{4}};
   other.load(this->machine.disk().save());
   EXPECT_EQ(other.save(), (Disk::State{.sector = 2, .address = 0x2000, .status = 0x1000}));
-  other.backend().content[1024] = std::byte{0x55};
+  other.sectors().backend().content[1024] = std::byte{0x55};
   other.execute(0, this->ram);
   EXPECT_EQ(this->ram.template read<std::uint8_t>(0x2000), 0x55);
 }
