@@ -29,6 +29,7 @@
 
 #include <portico/base/bytes.hpp>
 #include <portico/base/contracts.hpp>
+#include <portico/base/made_by.hpp>
 #include <portico/device/access.hpp>
 #include <portico/device/context.hpp>
 #include <portico/device/dispatch.hpp>
@@ -55,7 +56,8 @@ struct Slot {
 
   template <class Argument>
     requires Makes<Held, Argument>
-  constexpr Slot(std::in_place_t, Argument&& argument) : held(std::forward<Argument>(argument)()) {}
+  constexpr Slot(std::in_place_t, Argument&& argument)
+      : held(made_by(std::forward<Argument>(argument))) {}
 };
 
 template <class Indices, class... Entries>

@@ -14,6 +14,7 @@
 #include <type_traits>
 #include <utility>
 
+#include <portico/base/made_by.hpp>
 #include <portico/device/entries.hpp>
 
 namespace portico {
@@ -33,7 +34,7 @@ class Locked {
   /// From a callable that returns the device, which is built in place.
   template <class Argument>
     requires(!std::is_constructible_v<Device, Argument> && std::is_invocable_r_v<Device, Argument>)
-  explicit Locked(Argument&& argument) : device_(std::forward<Argument>(argument)()) {}
+  explicit Locked(Argument&& argument) : device_(made_by(std::forward<Argument>(argument))) {}
 
   Locked()
     requires std::is_default_constructible_v<Device>

@@ -10,6 +10,7 @@
 #include <type_traits>
 #include <utility>
 
+#include <portico/base/made_by.hpp>
 #include <portico/memory/guest_memory.hpp>
 
 namespace portico {
@@ -44,7 +45,7 @@ struct BoardHolder {
 
   template <class Source>
     requires std::is_invocable_r_v<Board, Source>
-  BoardHolder(std::in_place_t, Source&& source) : board(std::forward<Source>(source)()) {}
+  BoardHolder(std::in_place_t, Source&& source) : board(made_by(std::forward<Source>(source))) {}
 
   Board board;
 };
