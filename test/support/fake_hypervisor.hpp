@@ -1,15 +1,16 @@
 // A hypervisor without KVM, for tests of the machine: its vCPUs play scripts.
 //
-//   portico::test::FakeSystem system;
-//   portico::Machine machine{system, portico::GuestMemory{64 * portico::KiB}, Board{},
-//                            portico::Hypervisor<portico::test::FakeSystem>{}};
+//   portico::test::FakeMachine<Board> machine{portico::GuestMemory{64 * portico::KiB}, Board{}};
 //   machine.vcpu().plays([](portico::test::FakeVcpu& vcpu) { vcpu.exits_with_out(0xE9, 1, "a"); },
-//                        [](portico::test::FakeVcpu& vcpu) { vcpu.exits(KVM_EXIT_HLT); });
+//                        [](portico::test::FakeVcpu& vcpu) { return vcpu.spin(); });
 //
 // Each run() of a vCPU plays one step, which fills the run page as KVM would and gives 0 or an errno value. What a step
 // cannot tell by itself, the fake does as KVM: `immediate_exit` gives EINTR before any step.
 #pragma once
 
+#include <time.h>
+
+#include <atomic>
 #include <cerrno>
 #include <cstddef>
 #include <cstdint>
@@ -25,6 +26,7 @@
 #include <portico/base/fd.hpp>
 #include <portico/kvm/abi.hpp>
 #include <portico/kvm/vcpu.hpp>
+#include <portico/machine.hpp>
 
 namespace portico::test {
 
@@ -49,16 +51,31 @@ class FakeVcpu {
 
   [[nodiscard]] bool is_at_end() const noexcept { return next_ == steps_.size(); }
 
-  /// KVM_RUN. Past the end of the script the guest halts.
+  /// KVM_RUN. With immediate_exit set it completes what is pending and enters no guest; past the end of the script the guest
+  /// halts.
   int run() noexcept {
     ++runs;
-    if (kvm::set_immediate_exit(page(), true)) return EINTR;
-    kvm::set_immediate_exit(page(), false);
+    if (is_kicked()) {
+      ++completions;
+      return EINTR;
+    }
     if (is_at_end()) {
       page().exit_reason = KVM_EXIT_HLT;
       return 0;
     }
     return steps_[next_++](*this);
+  }
+
+  /// Whether immediate_exit is set.
+  [[nodiscard]] bool is_kicked() noexcept {
+    return std::atomic_ref<std::uint8_t>{page().immediate_exit}.load() != 0;
+  }
+
+  /// A guest that never exits: stays in KVM_RUN until it is kicked.
+  int spin() noexcept {
+    timespec const moment{0, 100'000};
+    while (!is_kicked()) ::nanosleep(&moment, nullptr);
+    return EINTR;
   }
 
   kvm_run& page() noexcept { return *reinterpret_cast<kvm_run*>(memory_->bytes); }
@@ -119,7 +136,8 @@ class FakeVcpu {
   kvm_regs registers{};
   kvm_sregs special{};
   bool has_cpuid = false;
-  int runs = 0;  ///< how often run() was called
+  int runs = 0;         ///< how often run() was called
+  int completions = 0;  ///< how often with immediate_exit set
 
  private:
   struct Pages {
@@ -201,5 +219,9 @@ class FakeSystem {
 
   [[nodiscard]] int supported_cpuid() const noexcept { return 0; }
 };
+
+/// A machine of the library on the fake.
+template <class Board, class... Options>
+using FakeMachine = Machine<Board, Hypervisor<FakeSystem>, Options...>;
 
 }  // namespace portico::test

@@ -82,6 +82,14 @@ TEST(DeviceMap, IsMadeFromCallables) {
   EXPECT_EQ(board.in<std::uint8_t>(2, nothing), 9);
 }
 
+TEST(DeviceMap, IsMadeInPlaceByLambdasWithoutCaptures) {
+  // On these GCC 12 would break down, if the map called them itself.
+  using Board = DeviceMap<Port<1, Pinned>>;
+  auto const make = []() -> Board { return Board{[] { return Pinned{3}; }}; };
+  Board board = make();
+  EXPECT_EQ(board.get<Pinned>().value, 3);
+}
+
 TEST(DeviceMap, IsMadeFromOneArgumentIfItHasOneEntry) {
   using Board = DeviceMap<Port<1, Owner>>;
   Board first{std::make_unique<int>(1)};

@@ -1,0 +1,168 @@
+// Images, page tables, and the memory slots that KVM is told about.
+#include <gtest/gtest.h>
+
+#include <stdexcept>
+#include <string>
+#include <vector>
+
+#include <portico/x86/long_mode.hpp>
+#include <portico/x86/real_mode.hpp>
+
+#include "support/fake_hypervisor.hpp"
+
+namespace portico {
+namespace {
+
+using test::FakeMachine;
+using test::FakeVm;
+
+constexpr std::uint64_t page = 4 * KiB;
+
+struct Device {
+  void write(std::uint32_t) {}
+};
+
+/// Notes where it is loaded.
+struct Image {
+  void load(GuestMemory& memory, std::uint64_t at, std::uint64_t room) const {
+    address = at;
+    limit = room;
+    if (refuses) throw std::runtime_error{"no room"};
+    EXPECT_TRUE(memory.write(at, std::uint32_t{0xF4F4'F4F4}));
+  }
+
+  mutable std::uint64_t address = 0;
+  mutable std::uint64_t limit = 0;
+  bool refuses = false;
+};
+
+LongMode const small_pages{PageSize::k4KiB};
+LongMode const large_pages{PageSize::k2MiB};
+
+std::vector<FakeVm::Slot> const& slots_of(auto& machine) { return machine.vm().slots; }
+
+TEST(Loading, SlotsAreRegisteredWhenTheMachineIsComplete) {
+  FakeMachine<DeviceMap<>> machine{GuestMemory{2 * MiB}, DeviceMap<>{}};
+  EXPECT_TRUE(slots_of(machine).empty());
+  machine.run();
+  ASSERT_EQ(slots_of(machine).size(), 1U);
+  EXPECT_EQ(slots_of(machine)[0].number, 0U);
+  EXPECT_EQ(slots_of(machine)[0].address, 0U);
+  EXPECT_EQ(slots_of(machine)[0].size, 2 * MiB);
+  EXPECT_EQ(slots_of(machine)[0].host, machine.memory().regions()[0].host);
+  machine.run();
+  EXPECT_EQ(slots_of(machine).size(), 1U);  // once
+}
+
+TEST(Loading, TablesBehindRamShareItsSlot) {
+  FakeMachine<DeviceMap<>> machine{GuestMemory{2 * MiB}, DeviceMap<>{}};
+  machine.load(Image{}, small_pages);
+  std::uint64_t const tables = small_pages.table_bytes(2 * MiB);
+  ASSERT_EQ(slots_of(machine).size(), 1U);
+  EXPECT_EQ(slots_of(machine)[0].size, 2 * MiB + tables);
+  EXPECT_EQ(machine.vcpu().special.cr3, 2 * MiB);
+  EXPECT_FALSE(machine.memory().span(2 * MiB, 1));  // and are no RAM
+}
+
+TEST(Loading, TablesWithADeviceBehindRamHaveASlotOfTheirOwn) {
+  using Board = DeviceMap<Mmio<0x20'0000, Device>>;
+  FakeMachine<Board> machine{GuestMemory{2 * MiB}, Board{}};
+  machine.load(Image{}, small_pages);
+  ASSERT_EQ(slots_of(machine).size(), 2U);
+  EXPECT_EQ(slots_of(machine)[0].size, 2 * MiB);
+  EXPECT_EQ(slots_of(machine)[1].number, 1U);
+  EXPECT_EQ(slots_of(machine)[1].address, 2 * MiB + page);  // the page after the device's
+  EXPECT_EQ(slots_of(machine)[1].host, machine.memory().tail().data());
+  EXPECT_EQ(machine.vcpu().special.cr3, 2 * MiB + page);
+}
+
+TEST(Loading, TablesFindAGapBetweenDevices) {
+  // Each gap is too small for six pages of tables, until the last.
+  using Board = DeviceMap<Mmio<0x20'1000, Device, Named<"a">>, Mmio<0x20'4FFC, Device, Named<"b">>,
+                          Mmio<0x20'A000, Device, Named<"c">>>;
+  FakeMachine<Board> machine{GuestMemory{2 * MiB}, Board{}};
+  ASSERT_EQ(small_pages.table_bytes(2 * MiB), 4 * page);
+  machine.load(Image{}, small_pages);
+  EXPECT_EQ(machine.vcpu().special.cr3, 0x20'5000U);
+}
+
+TEST(Loading, TablesNeverStandAmongTheControllers) {
+  FakeMachine<DeviceMap<>> machine{GuestMemory{{0, page}, {0xFEBF'F000, page}}, DeviceMap<>{}};
+  machine.load(Image{}, LongMode{PageSize::k4KiB}, Start{.stack = 0x800});
+  EXPECT_EQ(machine.vcpu().special.cr3, 4 * GiB);
+  ASSERT_EQ(slots_of(machine).size(), 3U);
+  EXPECT_EQ(slots_of(machine)[2].address, 4 * GiB);
+}
+
+TEST(Loading, EachRegionHasASlot) {
+  using Board = DeviceMap<Mmio<0x20'0000, Device>>;
+  FakeMachine<Board> machine{GuestMemory{4 * MiB}, Board{}};
+  machine.load(Image{}, large_pages);
+  ASSERT_EQ(slots_of(machine).size(), 2U);
+  EXPECT_EQ(slots_of(machine)[0].size, 2 * MiB);
+  EXPECT_EQ(slots_of(machine)[1].address, 4 * GiB);
+  EXPECT_EQ(slots_of(machine)[1].size,
+            2 * MiB + large_pages.table_bytes(machine.memory().regions()));
+  EXPECT_EQ(machine.vcpu().special.cr3, 4 * GiB + 2 * MiB);
+}
+
+TEST(Loading, AStartInLongMode) {
+  FakeMachine<DeviceMap<>> machine{GuestMemory{2 * MiB}, DeviceMap<>{}};
+  Image const image;
+  machine.load(image, small_pages);
+  EXPECT_EQ(image.address, 0U);
+  EXPECT_EQ(image.limit, 2 * MiB - page);  // up to the stack's page
+  EXPECT_EQ(machine.vcpu().registers.rip, 0U);
+  EXPECT_EQ(machine.vcpu().registers.rsp, 2 * MiB);
+  EXPECT_EQ(machine.vcpu().registers.rflags, 2U);
+  EXPECT_NE(machine.vcpu().special.efer, 0U);
+}
+
+TEST(Loading, AStartElsewhere) {
+  FakeMachine<DeviceMap<>> machine{GuestMemory{2 * MiB}, DeviceMap<>{}};
+  Image const image;
+  machine.load(image, small_pages, {.address = 0x8000, .entry = 0x8010, .stack = 0x1'0008});
+  EXPECT_EQ(image.address, 0x8000U);
+  EXPECT_EQ(image.limit, 0x8000U);  // the stack's page begins at 0x10000
+  EXPECT_EQ(machine.vcpu().registers.rip, 0x8010U);
+  EXPECT_EQ(machine.vcpu().registers.rsp, 0x1'0008U);
+  // A stack below the image, or none in RAM, takes no room from it.
+  machine.load(image, small_pages, {.address = 0x8000, .stack = 0x8000});
+  EXPECT_EQ(image.limit, 2 * MiB);
+  EXPECT_EQ(machine.vcpu().registers.rip, 0x8000U);
+  machine.load(image, small_pages, {.stack = 0});
+  EXPECT_EQ(image.limit, 2 * MiB);
+}
+
+TEST(Loading, AStartInRealMode) {
+  FakeMachine<DeviceMap<>> machine{GuestMemory{2 * MiB}, DeviceMap<>{}};
+  machine.load(Image{}, RealMode{.segment_base = 0x1'0000, .ip = 0x100, .sp = 0x200},
+               {.address = 0x1'0000});
+  EXPECT_EQ(machine.vcpu().registers.rip, 0x100U);
+  EXPECT_EQ(machine.vcpu().special.cs.base, 0x1'0000U);
+  machine.run();
+  ASSERT_EQ(slots_of(machine).size(), 1U);
+  EXPECT_EQ(slots_of(machine)[0].size, 2 * MiB);  // no tables
+}
+
+TEST(Loading, AnImagesExceptionComesOut) {
+  FakeMachine<DeviceMap<>> machine{GuestMemory{page}, DeviceMap<>{}};
+  Image image;
+  image.refuses = true;
+  EXPECT_THROW(machine.load(image, small_pages), std::runtime_error);
+  EXPECT_TRUE(slots_of(machine).empty());
+}
+
+TEST(Loading, LaterTablesFitIntoTheRoomOfTheFirst) {
+  FakeMachine<DeviceMap<>> machine{GuestMemory{4 * MiB}, DeviceMap<>{}};
+  machine.load(Image{}, small_pages);
+  machine.load(Image{}, large_pages);  // needs less
+  EXPECT_EQ(slots_of(machine).size(), 1U);
+
+  FakeMachine<DeviceMap<>> other{GuestMemory{4 * MiB}, DeviceMap<>{}};
+  other.load(Image{}, large_pages);
+  EXPECT_THROW(other.load(Image{}, small_pages), std::logic_error);
+}
+
+}  // namespace
+}  // namespace portico
