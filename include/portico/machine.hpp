@@ -11,7 +11,7 @@
 ///           [](auto const& stop) { std::puts(portico::describe(stop).c_str()); return 1; });
 ///     }
 ///
-/// The run loop is one function with the map's tree inlined into it. A machine is neither copied
+/// The run loop is one function with the map's routing inlined into it. A machine is neither copied
 /// nor moved. Limits: x86-64 hosts; a board with interrupt lines gets KVM's in-kernel controllers,
 /// and then a vCPU that halts waits in the kernel: `hlt` does not end the run. Deadlines of devices
 /// are serviced by whoever calls service_deadlines().
@@ -271,7 +271,7 @@ class Machine {
                                 observers...);
   }
 
-  /// A string instruction's batch: out of line, so that the tree for single accesses stays small.
+  /// A string instruction's batch: out of line, so that the code for single accesses stays small.
   /// It decodes the page again, so that a single access need not hand its exit over in memory.
   [[gnu::noinline]] Claim string_access(kvm_run& page, Services& services) {
     return kvm::visit(page, Overloaded{[&](kvm::IoExit io) {
