@@ -113,7 +113,9 @@ def select(build, suites, patterns, multiplier, longest, jobs):
 
 
 def is_wanted(test, suites, patterns):
-    if not suites and 'long' in test.suites or not test.suites & set(suites or SUITES):
+    if not test.suites & set(suites or SUITES):
+        return False
+    if 'long' in test.suites and not suites or 'lab' in test.suites:   # no laboratory inside itself
         return False
     return not patterns or any(fnmatch.fnmatch(test.name, pattern) for pattern in patterns)
 
