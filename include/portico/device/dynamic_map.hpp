@@ -73,6 +73,18 @@ struct Unplaced {
   using Table = RangeTable<Registers, InSpace, 1, last_address(InSpace) + 1>;
 };
 
+/// What is wrong with a device wherever it stands.
+template <class Device>
+consteval auto check_unplaced() {
+  using Table = typename Unplaced<Device, Space::mmio>::Table;
+  constexpr RowFault fault = fault_in(Table::rows, Space::mmio, Table::size);
+  if constexpr (fault.twice) {
+    [[maybe_unused]] rules::register_listed_twice<
+        Text<hex_text<fault.offset>>, Text<decimal_text<fault.width>>, Device> const error{};
+  }
+  return std::true_type{};
+}
+
 inline std::string address_text(std::uint64_t address) {
   std::string digits;
   do {
@@ -105,20 +117,13 @@ class DynamicMap {
   /// hold its registers, or takes a name or a line that is taken.
   template <class Device, class... Arguments>
   auto& place(Placement placement, Arguments&&... arguments) {
-    static_assert((std::is_same_v<Device, Devices> || ...),
-                  "portico::DynamicMap::place: the device is none of the map's.");
-    if (placement.name.empty())
-      placement.name = type_name<typename detail::DeviceOf<Device>::type>();
-    if (placement.space == Space::port)
-      check<Device, Space::port>(placement);
-    else
-      check<Device, Space::mmio>(placement);
-    check_neighbours(placement);
-    slots_.push_back(
-        std::make_unique<Slot>(std::in_place_type<Device>, std::forward<Arguments>(arguments)...));
-    placements_.push_back(std::move(placement));
-    index_anew();
-    return detail::device_in(*std::get_if<Device>(slots_.back().get()));
+    if constexpr ((std::is_same_v<Device, Devices> || ...)) {
+      static_assert(decltype(detail::check_unplaced<Device>())::value);
+      return place_known<Device>(std::move(placement), std::forward<Arguments>(arguments)...);
+    } else {
+      [[maybe_unused]] rules::map_has_no_such_device<Device, DynamicMap> const error{};
+      return rules::nothing<Device>();
+    }
   }
 
   /// The placements in the order of `place`; a Claim's entry is an index into them.
@@ -247,6 +252,22 @@ class DynamicMap {
     return reinterpret_cast<std::byte*>(&value);
   }
 
+  template <class Device, class... Arguments>
+  auto& place_known(Placement placement, Arguments&&... arguments) {
+    if (placement.name.empty())
+      placement.name = type_name<typename detail::DeviceOf<Device>::type>();
+    if (placement.space == Space::port)
+      check<Device, Space::port>(placement);
+    else
+      check<Device, Space::mmio>(placement);
+    check_neighbours(placement);
+    slots_.push_back(
+        std::make_unique<Slot>(std::in_place_type<Device>, std::forward<Arguments>(arguments)...));
+    placements_.push_back(std::move(placement));
+    index_anew();
+    return detail::device_in(*std::get_if<Device>(slots_.back().get()));
+  }
+
   static std::string place_text(Placement const& placement) {
     return "'" + placement.name + "' (" +
            (placement.space == Space::port ? "ports " : "addresses ") +
@@ -266,12 +287,7 @@ class DynamicMap {
     using Table = typename Unplaced::Table;
     constexpr bool raw = Unplaced::raw;
     constexpr bool asks = detail::asks_for_line_in(Table::rows);
-    constexpr detail::RowFault fault = detail::fault_in(Table::rows, InSpace, Table::size);
-    if constexpr (fault.twice) {
-      [[maybe_unused]] rules::register_listed_twice<
-          Text<hex_text<fault.offset>>, Text<decimal_text<fault.width>>, Device> const error{};
-    }
-    if (fault.eight_on_port)
+    if (detail::fault_in(Table::rows, InSpace, Table::size).eight_on_port)
       refuse(placement, "it has a register of 8 bytes, which no access to a port has");
     if (placement.stride == 0) refuse(placement, "the stride must not be 0");
     if (raw && placement.size == 0) refuse(placement, "it takes raw bytes and needs a size");

@@ -221,6 +221,21 @@ struct one_argument_per_entry {
                 "callable that returns it.");
 };
 
+template <class Board>
+struct board_cannot_be_moved {
+  static_assert(holds<Board>,
+                "A device of this board cannot be moved (it holds a lock, say), so neither can the "
+                "board. To fix this: give the machine a callable that returns it, as in "
+                "Machine{memory, [&] { return Board{...}; }}.");
+};
+
+template <class Device, class Map>
+struct map_has_no_such_device {
+  static_assert(holds<Device, Map>,
+                "DynamicMap::place: the device is none of the map's. To fix this: add it to "
+                "DynamicMap<...>.");
+};
+
 template <class Service>
 struct context_lacks {
   static_assert(holds<Service>,

@@ -11,6 +11,7 @@
 #include <utility>
 
 #include <portico/base/made_by.hpp>
+#include <portico/device/rules.hpp>
 #include <portico/memory/guest_memory.hpp>
 
 namespace portico {
@@ -34,13 +35,13 @@ namespace detail {
 template <class Board>
 struct BoardHolder {
   template <class Source>
-    requires(!std::is_invocable_r_v<Board, Source>)
-  BoardHolder(std::in_place_t, Source&& source) : board(std::forward<Source>(source)) {
-    static_assert(
-        std::is_constructible_v<Board, Source>,
-        "portico::Machine: a device of this board cannot be moved (it holds a lock, say), so "
-        "neither can the board. To fix this: give the machine a callable that returns it, as "
-        "in Machine{memory, [&] { return Board{...}; }}.");
+    requires(!std::is_invocable_r_v<Board, Source> && std::is_constructible_v<Board, Source>)
+  BoardHolder(std::in_place_t, Source&& source) : board(std::forward<Source>(source)) {}
+
+  template <class Source>
+    requires(!std::is_invocable_r_v<Board, Source> && !std::is_constructible_v<Board, Source>)
+  BoardHolder(std::in_place_t, Source&&) : board(rules::nothing<Board()>()()) {
+    [[maybe_unused]] rules::board_cannot_be_moved<Board> const error{};
   }
 
   template <class Source>
