@@ -56,7 +56,7 @@ struct Data {
   alignas(8) std::array<std::byte, 4096> bytes{};
 
   explicit Data(std::vector<std::uint16_t> const& values = {}) {
-    std::memcpy(bytes.data(), values.data(), values.size() * 2);
+    if (!values.empty()) std::memcpy(bytes.data(), values.data(), values.size() * 2);
   }
 
   [[nodiscard]] std::uint16_t at(std::size_t index) const {
