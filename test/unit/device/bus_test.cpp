@@ -172,7 +172,7 @@ TEST(Bus, NothingIsSplitOverTwoDevices) {
 
 TEST(Bus, OutsideAllRangesIsUnclaimed) {
   Board board;
-  for (std::uint64_t const port : {0x0, 0xFF, 0x109, 0xFFFF}) {
+  for (std::uint64_t const port : {0x0UL, 0xFFUL, 0x109UL, 0xFFFFUL}) {
     Result const read = access<Space::port, in>(board, port, 4);
     EXPECT_EQ(read.claim.entry, -1) << port;
     EXPECT_TRUE(is_ones(read, 4)) << port;
