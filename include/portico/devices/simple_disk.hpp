@@ -95,9 +95,10 @@ class SimpleDisk {
 
  private:
   DiskError transfer(Command command, GuestMemory const& ram) {
-    if (command == Command::read) return sectors_.read(state_.sector, state_.address, ram);
-    if (command == Command::write) return sectors_.write(state_.sector, state_.address, ram);
-    return DiskError::invalid;
+    if (command > Command::write) return DiskError::invalid;
+    return sectors_.carry_out(
+        {.to_disk = command == Command::write, .sector = state_.sector, .address = state_.address},
+        ram);
   }
 
   SectorDma<Backend> sectors_;
