@@ -1,6 +1,8 @@
 // What a guest's disk stands on, as the user chose it.
 #pragma once
 
+#include <cstdint>
+#include <optional>
 #include <string>
 
 #include <portico/devices/disk_backend.hpp>
@@ -13,6 +15,15 @@ enum class DiskUse {
   sync,       ///< and is complete when the drive has it
   read_only,  ///< the guest's writes are errors
   in_memory   ///< it is copied, and the copy is gone at the end
+};
+
+/// A machine's image and its disk, as they were chosen.
+struct DiskChoice {
+  std::string image;
+  std::string disk;
+  DiskUse use = DiskUse::write;
+  std::optional<std::uint64_t> create;  ///< make the disk first, of so many bytes
+  bool runs = true;                     ///< false: only the disk is wanted
 };
 
 inline portico::DiskBackend open_disk(std::string const& path, DiskUse use) {

@@ -1,15 +1,14 @@
 // The course machine Simple KVM I/O: a serial port and a disk, on ports or, with the same devices,
 // in memory. README.md beside this file says what guests can rely on.
 #include <cstdio>
-#include <string>
-#include <utility>
+#include <optional>
 #include <variant>
 
 #include <portico/devices/simple_disk.hpp>
 #include <portico/devices/simple_serial.hpp>
 #include <portico/portico.hpp>
 
-#include "../common/ending.hpp"
+#include "../common/disk_machine.hpp"
 #include "options.hpp"
 
 namespace simple_kvm_io {
@@ -38,12 +37,6 @@ struct MmioBoard
   using DeviceMap::DeviceMap;
 };
 
-/// Says what went wrong; the exit status for it.
-int complain(std::string const& what) {
-  std::fprintf(stderr, "simple_kvm_io: %s\n", what.c_str());
-  return 1;
-}
-
 /// The machine from its image to its exit status.
 template <class Board>
 int run(Options const& options) {
@@ -53,24 +46,13 @@ int run(Options const& options) {
                                         Disk{examples::open_disk(options.disk, options.use)}}};
   machine.load(portico::FlatImage{options.image},
                portico::LongMode{portico::PageSize::k2MiB, {window}});
-  if (options.watching.map) std::fputs(examples::map_text<Board>(machine.memory()).c_str(), stderr);
-  examples::Observers<Board> observers{options.watching, options.image + ": "};
-  portico::Stop const stop = observers.run(machine);
-
-  if (output.terminal()) output.end_line();
-  std::fputs(observers.statistics_text().c_str(), stderr);
-  int status = 0;
-  if (std::string const loss = examples::loss_text(machine.template get<Serial>().lost());
-      !loss.empty())
-    status = complain(loss);
-  if (auto const failures = machine.template get<Disk>().sectors().host_failures(); failures > 0)
-    status = complain("disk " + options.disk + ": " + std::to_string(failures) +
-                      " commands failed because the host did");
-  if (!std::holds_alternative<portico::Halted>(stop))
-    return complain(options.image + ": " + examples::how_it_ended(machine, stop));
-  auto const regs = machine.vcpu().regs();
-  std::printf("EAX: %llx\nEDX: %llx\n", regs.rax, regs.rdx);
-  return status;
+  auto const ended = [&](portico::Stop const& stop) -> std::optional<int> {
+    if (!std::holds_alternative<portico::Halted>(stop)) return std::nullopt;
+    auto const regs = machine.vcpu().regs();
+    std::printf("EAX: %llx\nEDX: %llx\n", regs.rax, regs.rdx);
+    return 0;
+  };
+  return examples::run_to_end(machine, "simple_kvm_io", options, options.watching, output, ended);
 }
 
 }  // namespace
@@ -79,8 +61,7 @@ int run(Options const& options) {
 int main(int argc, char** argv) {
   using namespace simple_kvm_io;
   return examples::run_program("simple_kvm_io", parse(argc, argv), [](Options const& options) {
-    if (options.create) portico::create_disk(options.disk, *options.create);
-    if (!options.runs) return 0;
-    return options.mmio ? run<MmioBoard>(options) : run<PortBoard>(options);
+    return examples::with_disk(
+        options, [&] { return options.mmio ? run<MmioBoard>(options) : run<PortBoard>(options); });
   });
 }
