@@ -17,7 +17,9 @@
 #include <mutex>
 #include <portico/device/context.hpp>
 #include <portico/device/device_map.hpp>
+#include <portico/device/dynamic_map.hpp>
 #include <shared_mutex>
+#include <string>
 #include <utility>
 #include <variant>
 #include <vector>
@@ -34,6 +36,8 @@ template <std::size_t... Index>
 struct PackFor<std::index_sequence<Index...>> {
   template <Layout Lay>
   using Board = portico::DeviceMap<portico::Port<ports<Lay>[Index], Device<Index>>...>;
+
+  using Dynamic = portico::DynamicMap<Device<Index>...>;
 
   /// A std::tuple of 256 takes the compiler minutes; each device being a type of its own, a base
   /// each will do.
@@ -69,6 +73,39 @@ class Portico {
 
  private:
   typename Pack<Entries>::template Board<Lay> map_;
+  portico::Context<> context_;
+  std::uint64_t unclaimed_ = 0;
+};
+
+/// What this library does where the addresses are known at run time only.
+template <std::size_t Entries, Layout Lay>
+class Dynamic {
+ public:
+  Dynamic() {
+    for_each_index<Entries>([&]<std::size_t Index>() {
+      devices_[Index] = &map_.template place<Device<Index>>(
+          {.base = ports<Lay>[Index], .name = std::to_string(Index)});
+      sums_[Index] = [](void const* device) {
+        return static_cast<Device<Index> const*>(device)->sum;
+      };
+    });
+  }
+
+  void write(std::uint16_t port, std::uint8_t value) {
+    if (!map_.out(port, value, context_)) ++unclaimed_;
+  }
+
+  Sums sums() {
+    Sums result{.unclaimed = unclaimed_};
+    for (std::size_t index = 0; index < Entries; ++index)
+      result.add(index, sums_[index](devices_[index]));
+    return result;
+  }
+
+ private:
+  typename Pack<Entries>::Dynamic map_;
+  std::array<void const*, Entries> devices_{};
+  std::array<std::uint64_t (*)(void const*), Entries> sums_{};
   portico::Context<> context_;
   std::uint64_t unclaimed_ = 0;
 };

@@ -75,6 +75,8 @@ template <std::size_t Entries>
 void add_size() {
   constexpr auto sparse = Layout::sparse;
   add_contender<Portico<Entries, sparse>, Entries, sparse>("portico");
+  if constexpr (Entries <= portico::DynamicMap<>::size)
+    add_contender<Dynamic<Entries, sparse>, Entries, sparse>("dynamic");
   add_contender<Switch<Entries, sparse>, Entries, sparse>("switch");
   add_contender<Visit<Entries, sparse>, Entries, sparse>("visit");
   add_contender<FunctionTable<Entries, sparse>, Entries, sparse>("function_table");
