@@ -14,8 +14,9 @@
 ///
 /// The same devices, the same bus semantics and the same dispatch below the address as DeviceMap;
 /// what it checks at compile time is checked by `place`, which throws std::invalid_argument and
-/// names both parties. An access is a binary search and a choice among the device types: no virtual
-/// call, no function pointer. Limits: 64 devices; one range for each.
+/// names both parties. An access is a look at a table, or a binary search where the places lie too
+/// far apart for one, and a choice among the device types: no virtual call, no function pointer.
+/// Limits: 64 devices; one range for each.
 #pragma once
 
 #include <array>
@@ -36,6 +37,8 @@
 #include <portico/device/dispatch.hpp>
 #include <portico/device/entry_traits.hpp>
 #include <portico/device/map_checks.hpp>
+#include <portico/device/place_index.hpp>
+#include <portico/device/route.hpp>
 
 namespace portico {
 
@@ -72,6 +75,14 @@ struct Unplaced {
   static constexpr bool raw = takes_raw_bytes(Registers{});
   using Table = RangeTable<Registers, InSpace, 1, last_address(InSpace) + 1>;
 };
+
+/// The device types of a map, for `route` to choose among.
+template <std::size_t Count>
+inline constexpr auto kinds = [] {
+  std::array<Span, Count> numbers{};
+  for (std::size_t kind = 0; kind < Count; ++kind) numbers[kind] = {kind, 1};
+  return numbers;
+}();
 
 /// What is wrong with a device wherever it stands.
 template <class Device>
@@ -167,8 +178,7 @@ class DynamicMap {
   template <Space InSpace, Direction Way, class Context>
   Claim access(std::uint64_t address, std::uint32_t width, std::uint32_t count, std::byte* data,
                Context& context) {
-    std::vector<Place> const& places = InSpace == Space::port ? ports_ : addresses_;
-    Place const* const place = find_place(places, address);
+    Place const* const place = (InSpace == Space::port ? ports_ : addresses_).find(address);
     if (place == nullptr) return detail::unclaimed<Way>(-1, -1, width, count, data);
     std::uint64_t offset = address - place->base;
     if (InSpace == Space::mmio && width > place->size - offset)  // nothing reaches past the end
@@ -181,10 +191,15 @@ class DynamicMap {
       offset = place->shift >= 0 ? offset >> place->shift : offset / place->stride;
     }
     AtEntry<Context> services{context, place->entry};
-    Claim claim = match(*place->slot, [&]<class Held>(Held& held) __attribute__((always_inline)) {
+    auto const found = [&]<std::size_t Kind>() __attribute__((always_inline)) {
+      auto* const held = std::get_if<Kind>(place->slot);
+      if (held == nullptr) __builtin_unreachable();  // its kind is what the place says
+      using Held = std::remove_pointer_t<decltype(held)>;
       return detail::access_range<Way, 0, 0, typename detail::Unplaced<Held, InSpace>::Table>(
-          held, offset, width, count, data, services);
-    });
+          *held, offset, width, count, data, services);
+    };
+    Claim claim = route<detail::kinds<sizeof...(Devices)>>(
+        place->kind, found, []() __attribute__((always_inline)) { return Claim{}; });
     claim.entry = static_cast<std::int32_t>(place->entry);
     return claim;
   }
@@ -227,7 +242,8 @@ class DynamicMap {
     std::uint64_t base;
     std::uint64_t size;
     std::uint64_t stride;
-    int shift;  ///< log2 of the stride, or -1 if it is no power of two
+    std::int16_t shift;  ///< log2 of the stride, or -1 if it is no power of two
+    std::uint16_t kind;  ///< which of the device types
     std::uint32_t entry;
     Slot* slot;
   };
@@ -264,7 +280,7 @@ class DynamicMap {
     slots_.push_back(
         std::make_unique<Slot>(std::in_place_type<Device>, std::forward<Arguments>(arguments)...));
     placements_.push_back(std::move(placement));
-    index_anew();
+    index_last();
     return detail::device_in(*std::get_if<Device>(slots_.back().get()));
   }
 
@@ -332,42 +348,21 @@ class DynamicMap {
     }
   }
 
-  void index_anew() {
-    ports_.clear();
-    addresses_.clear();
-    for (std::size_t index = 0; index < placements_.size(); ++index) {
-      Placement const& placement = placements_[index];
-      std::vector<Place>& places = placement.space == Space::port ? ports_ : addresses_;
-      Place const place{
-          placement.base,
-          placement.size,
-          placement.stride,
-          std::has_single_bit(placement.stride) ? std::countr_zero(placement.stride) : -1,
-          static_cast<std::uint32_t>(index),
-          slots_[index].get()};
-      auto position = places.begin();
-      while (position != places.end() && position->base < place.base) ++position;
-      places.insert(position, place);
-    }
-  }
-
-  [[gnu::always_inline]] static Place const* find_place(std::vector<Place> const& places,
-                                                        std::uint64_t address) noexcept {
-    if (places.empty()) return nullptr;
-    // The last place that begins at or below the address; a halving without branches.
-    Place const* low = places.data();
-    for (std::size_t count = places.size(); count > 1;) {
-      std::size_t const half = count / 2;
-      low += low[half].base <= address ? half : 0;
-      count -= half;
-    }
-    return address - low->base < low->size ? low : nullptr;
+  /// Where an access will find the device placed last.
+  void index_last() {
+    Placement const& placement = placements_.back();
+    bool const regular = std::has_single_bit(placement.stride);
+    (placement.space == Space::port ? ports_ : addresses_)
+        .add({placement.base, placement.size, placement.stride,
+              static_cast<std::int16_t>(regular ? std::countr_zero(placement.stride) : -1),
+              static_cast<std::uint16_t>(slots_.back()->index()),
+              static_cast<std::uint32_t>(placements_.size() - 1), slots_.back().get()});
   }
 
   std::vector<std::unique_ptr<Slot>> slots_;
   std::vector<Placement> placements_;
-  std::vector<Place> ports_;
-  std::vector<Place> addresses_;
+  detail::PlaceIndex<Place> ports_;
+  detail::PlaceIndex<Place> addresses_;
 };
 
 }  // namespace portico

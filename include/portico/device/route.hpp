@@ -44,11 +44,12 @@ struct Grid {
   std::uint64_t cells = 0;
 };
 
-template <std::size_t Count>
-constexpr Grid grid_of(std::array<Span, Count> const& spans) {
+/// The coarsest grid for spans, or what has bases and sizes too, in ascending order.
+template <class Spans>
+constexpr Grid grid_of(Spans const& spans) {
   std::uint64_t const first = spans.front().base;
   std::uint64_t bits = 0;
-  for (Span const& span : spans) bits |= (span.base - first) | span.size;
+  for (auto const& span : spans) bits |= (span.base - first) | span.size;
   auto const shift = static_cast<unsigned>(std::countr_zero(bits));
   return {first, shift, (spans.back().base - first + spans.back().size) >> shift};
 }

@@ -180,6 +180,34 @@ TEST(DynamicMap, TellsItsRanges) {
   EXPECT_EQ(told, (std::vector<std::string>{"port 32 5 Disk", "mmio 4096 16 far"}));
 }
 
+/// What an access at each edge of three places finds.
+void expect_edges(std::array<std::uint64_t, 3> const& bases) {
+  struct Place {
+    std::uint64_t base;
+    std::uint64_t size;
+  };
+  detail::PlaceIndex<Place> index;
+  EXPECT_EQ(index.find(0), nullptr);
+  for (std::size_t const last : {1U, 2U, 0U}) {
+    index.add({bases[last], 3});
+    EXPECT_EQ(index.find(bases[last] - 1), nullptr);
+    EXPECT_EQ(index.find(bases[last] + 3), nullptr);
+    EXPECT_EQ(index.find(0), nullptr);
+    EXPECT_EQ(index.find(~std::uint64_t{0}), nullptr);
+    for (std::uint64_t const offset : {0U, 1U, 2U}) {
+      ASSERT_NE(index.find(bases[last] + offset), nullptr);
+      EXPECT_EQ(index.find(bases[last] + offset)->base, bases[last]);
+    }
+  }
+  for (std::uint64_t const base : bases) EXPECT_EQ(index.find(base + 1)->base, base);
+}
+
+TEST(DynamicMap, FindsPlacesOnAGridAndFarApart) {
+  expect_edges({0x10, 0x20, 0xFFF0});
+  expect_edges({0x10, 0x2'0001, 0x30'0000'0003});
+  expect_edges({1, 0x2000'0000'0001, 0xF'FFFF'FFFF'FFF0});
+}
+
 TEST(DynamicMap, AnEmptyOneClaimsNothing) {
   Board board;
   EXPECT_EQ(board.in<std::uint32_t>(0x20, nothing), 0xFFFF'FFFFU);
