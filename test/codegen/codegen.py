@@ -5,6 +5,7 @@ usage: codegen.py SOURCES [OPTION...]   SOURCES is this folder; options go to th
                                         the environment names as PORTICO_CXX. TAP lines:
 
   map of N entries at -OL     dispatch over 1 to 256 entries has no call or jump through a pointer
+  dynamic map at -OL          nor has dispatch over addresses that are known at run time only
   run loop at -OL             Machine::run over a fake vCPU neither
   match of N at -OL           match over 11, 12 and 24 alternatives neither
   no types at run time        none of the above has a vtable or type information of ours
@@ -57,6 +58,17 @@ extern "C" int read_{size}(Board{size}& board, portico::Context<>& context, std:
 }}
 """
 
+DYNAMIC_MAP = """
+#include <portico/device/dynamic_map.hpp>
+using Dynamic = portico::DynamicMap<{devices}>;
+extern "C" int dynamic(Dynamic& board, portico::Context<>& context, std::uint64_t address,
+                       std::uint32_t width, std::byte* data) {{
+  using enum portico::Direction;
+  return board.access<portico::Space::port, write>(address, width, 1, data, context).entry +
+         board.access<portico::Space::mmio, read>(address, width, 1, data, context).entry;
+}}
+"""
+
 VARIANTS = """
 #include <portico/base/match.hpp>
 template <int Number>
@@ -102,6 +114,12 @@ def maps_source():
                            f"portico::Mmio<{base}, Device<{number}>>")
         text += MAP.format(size=size, entries=", ".join(entries))
     return text
+
+
+def dynamic_source():
+    """More device types than are told apart by compares."""
+    return DEVICES + DYNAMIC_MAP.format(devices=", ".join(f"Device<{number}>"
+                                                          for number in range(12)))
 
 
 def variants_source(template, sizes):
@@ -195,6 +213,7 @@ def main():
         return pool.submit(Object, source, *more, *options)
 
     maps = {level: make(maps_source(), level) for level in LEVELS}
+    dynamic = {level: make(dynamic_source(), level) for level in LEVELS}
     loops = {level: make(loop, level) for level in LEVELS}
     matches = {level: make(variants_source(MATCH, ALTERNATIVES), level) for level in LEVELS}
     visit = make(variants_source(VISIT, [12]), "-O2")
@@ -208,6 +227,8 @@ def main():
             checks.append((f"map of {size} entries at {level}",
                            lambda level=level, size=size: maps[level].result().indirect_calls(
                                lambda name: name in (f"write_{size}", f"read_{size}"))))
+        checks.append((f"dynamic map at {level}", lambda level=level: dynamic[level].result()
+                       .indirect_calls(lambda name: name == "dynamic")))
         # What is cold, or only ever throws, calls the C++ library's virtual functions.
         checks.append((f"run loop at {level}", lambda level=level: loops[level].result()
                        .indirect_calls(lambda name: name == "run" or "portico" in name)))
@@ -216,7 +237,7 @@ def main():
                            lambda level=level, size=size: matches[level].result().indirect_calls(
                                lambda name: name == f"match_{size}")))
     checks.append(("no types at run time", lambda: types_at_run_time(
-        one.result() for made in (maps, loops, matches) for one in made.values())))
+        one.result() for made in (maps, dynamic, loops, matches) for one in made.values())))
     checks.append(("control: std::visit of 12", lambda: missing(
         visit.result().indirect_calls(lambda name: name == "visit_12"), "std::visit's table")))
     checks.append(("control: virtual call", lambda: missing(
