@@ -199,7 +199,8 @@ class DynamicMap {
           *held, offset, width, count, data, services);
     };
     Claim claim = route<detail::kinds<sizeof...(Devices)>>(
-        place->kind, found, []() __attribute__((always_inline)) { return Claim{}; });
+        place->kind, found,
+        []() __attribute__((always_inline)) -> Claim { __builtin_unreachable(); });
     claim.entry = static_cast<std::int32_t>(place->entry);
     return claim;
   }
