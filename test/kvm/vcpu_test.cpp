@@ -353,6 +353,74 @@ TEST(VmOnKvm, CoalescedWritesWaitInTheRing) {
   guest.vm.uncoalesce(zone);
 }
 
+TEST(VmOnKvm, TheRingIsDrainedInTheGuestsOrderAndFreeAgain) {
+  PORTICO_REQUIRES(kvm, capability(KVM_CAP_COALESCED_PIO));
+  TinyGuest guest;
+  // again: out %eax, $0xE9; inc %eax; cmp $100, %al; jne again; xor %eax, %eax; out %al, $0xE8; jmp again
+  guest.put(0, {0xE7, 0xE9, 0xFF, 0xC0, 0x3C, 100, 0x75, 0xF8, 0x31, 0xC0, 0xE6, 0xE8, 0xEB, 0xF2});
+  guest.enter_long_mode(LongMode{});
+  int const ring_page = guest.vm.check_extension(KVM_CAP_COALESCED_MMIO);
+  kvm_coalesced_mmio_zone zone{};
+  zone.addr = 0xE9;
+  zone.size = 4;
+  zone.pio = 1;
+  guest.vm.coalesce(zone);
+  kvm::CoalescedRing const ring = guest.vcpu.coalesced_ring(ring_page);
+  // More rounds than the ring is long: its end is passed.
+  for (int round = 0; round < 4; ++round) {
+    ASSERT_EQ(guest.expect<kvm::IoExit>().port, 0xE8);
+    std::uint32_t next = 0;
+    EXPECT_EQ(ring.drain([&](kvm_coalesced_mmio const& write) {
+      EXPECT_EQ(write.phys_addr, 0xE9U);
+      EXPECT_EQ(write.len, 4U);
+      EXPECT_EQ(load<std::uint32_t>(reinterpret_cast<std::byte const*>(write.data)), next++);
+    }),
+              100U);
+    EXPECT_EQ(ring.drain([](kvm_coalesced_mmio const&) {}), 0U);
+  }
+}
+
+TEST(VmOnKvm, ADeniedRegisterBecomesAnExit) {
+  PORTICO_REQUIRES(kvm, capability(KVM_CAP_X86_USER_SPACE_MSR), capability(KVM_CAP_X86_MSR_FILTER));
+  TinyGuest guest;
+  // mov $0x10, %ecx; rdmsr; out %eax, $0xE9; mov $7, %eax; xor %edx, %edx; wrmsr; hlt
+  guest.put(0, {0xB9, 0x10, 0, 0, 0, 0x0F, 0x32, 0xE7, 0xE9, 0xB8, 7, 0, 0, 0, 0x31, 0xD2, 0x0F,
+                0x30, 0xF4});
+  guest.enter_long_mode(LongMode{});
+  guest.vm.enable_capability(KVM_CAP_X86_USER_SPACE_MSR, KVM_MSR_EXIT_REASON_FILTER);
+  std::uint8_t none = 0;
+  kvm_msr_filter filter{};
+  filter.ranges[0].flags = KVM_MSR_FILTER_READ | KVM_MSR_FILTER_WRITE;
+  filter.ranges[0].nmsrs = 1;
+  filter.ranges[0].base = 0x10;
+  filter.ranges[0].bitmap = &none;
+  guest.vm.set_msr_filter(filter);
+  auto const read = guest.expect<kvm::RdmsrExit>();
+  EXPECT_EQ(read.index, 0x10U);
+  *read.value = 0x1234'5678;
+  *read.error = 0;
+  EXPECT_EQ(load<std::uint32_t>(guest.expect<kvm::IoExit>().data), 0x1234'5678U);
+  auto const write = guest.expect<kvm::WrmsrExit>();
+  EXPECT_EQ(write.index, 0x10U);
+  EXPECT_EQ(write.value, 7U);
+  *write.error = 0;
+  guest.expect<kvm::HltExit>();
+}
+
+TEST(VcpuOnKvm, TheLocalApicCanBeSwitchedOnFromOutside) {
+  PORTICO_REQUIRES(kvm, capability(KVM_CAP_IRQCHIP));
+  kvm::System const system;
+  kvm::Vm vm = system.create_vm();
+  vm.reserve_real_mode_pages();
+  vm.create_irqchip();
+  kvm::Vcpu vcpu = vm.create_vcpu(0);
+  constexpr std::size_t spurious = 0xF0;  // the register that has the enable bit, 8
+  kvm_lapic_state registers = vcpu.lapic();
+  registers.regs[spurious + 1] = 1;
+  vcpu.set_lapic(registers);
+  EXPECT_EQ(vcpu.lapic().regs[spurious + 1] & 1, 1);
+}
+
 TEST(VmOnKvm, InterruptControllersInTheKernel) {
   PORTICO_REQUIRES(kvm, capability(KVM_CAP_IRQCHIP), capability(KVM_CAP_IRQFD),
                    capability(KVM_CAP_PIT2));

@@ -59,6 +59,23 @@ class CoalescedRing {
             abi::coalesced_ring_size};
   }
 
+  /// Takes every write that waits out, oldest first, and calls `take(kvm_coalesced_mmio const&)`
+  /// for each; gives how many there were. One thread at a time, and before any other exit of the
+  /// VM is handled, or the guest's writes are seen in another order than it made them. KVM leaves
+  /// the guest when the ring is full: it holds coalesced_ring_size - 1. (KVM API, section 4.116.)
+  template <class Take>
+  std::uint32_t drain(Take&& take) const {
+    std::uint32_t const end =
+        std::atomic_ref<std::uint32_t>{head().last}.load(std::memory_order_acquire);
+    std::uint32_t count = 0;
+    for (std::uint32_t place = head().first; place != end; ++count) {
+      take(entries()[place]);
+      place = (place + 1) % static_cast<std::uint32_t>(abi::coalesced_ring_size);
+      std::atomic_ref<std::uint32_t>{head().first}.store(place, std::memory_order_release);
+    }
+    return count;
+  }
+
  private:
   std::byte* page_;
 };
@@ -165,6 +182,16 @@ class Vcpu {
 
   void set_events(kvm_vcpu_events const& events) {
     set(KVM_SET_VCPU_EVENTS, "KVM_SET_VCPU_EVENTS", events);
+  }
+
+  /// The registers of the in-kernel local APIC, at their offsets in its page. (KVM API, section
+  /// 4.57; EINVAL without such a controller.)
+  [[nodiscard]] kvm_lapic_state lapic() const {
+    return get<kvm_lapic_state>(KVM_GET_LAPIC, "KVM_GET_LAPIC");
+  }
+
+  void set_lapic(kvm_lapic_state const& registers) {
+    set(KVM_SET_LAPIC, "KVM_SET_LAPIC", registers);
   }
 
   /// What `cpuid` tells the guest from now on; before its first run.

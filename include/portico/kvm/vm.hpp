@@ -90,6 +90,14 @@ class Vm {
     call(fd_, KVM_ENABLE_CAP, "KVM_ENABLE_CAP", &request);
   }
 
+  /// Replaces the list of model-specific registers that the guest may not touch itself; what it
+  /// does instead is up to KVM_CAP_X86_USER_SPACE_MSR, which is to be enabled before: a #GP, or an
+  /// exit (RdmsrExit, WrmsrExit). A bit that is 0 in a range's bitmap denies. (KVM API, section
+  /// 4.97.)
+  void set_msr_filter(kvm_msr_filter const& filter) {
+    call(fd_, KVM_X86_SET_MSR_FILTER, "KVM_X86_SET_MSR_FILTER", &filter);
+  }
+
   /// Gives KVM the four pages below 4 GiB that Intel processors without "unrestricted guest" need
   /// to run real mode; a no-op elsewhere. Before the first vCPU; no memory slot may stand there.
   void reserve_real_mode_pages(std::uint64_t address = 0xFFFB'C000) {
