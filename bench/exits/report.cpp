@@ -118,10 +118,10 @@ void Report::print(std::FILE* to) const {
   for (Figure const& figure : figures_) {
     if (figure.group != group) {
       group = figure.group;
-      std::fprintf(to, "\n%-46s %4s %-9s %10s %10s %10s %8s %8s\n", group.c_str(), "ring",
+      std::fprintf(to, "\n%-46s %4s %-13s %10s %10s %10s %8s %8s\n", group.c_str(), "ring",
                    "variant", "p50 ns", "p99 ns", "p99.9 ns", "exits/op", "samples");
     }
-    std::fprintf(to, "%-46s %4s %-9s %10.0f %10.0f %10.0f %8.3g %8llu", figure.name.c_str(),
+    std::fprintf(to, "%-46s %4s %-13s %10.0f %10.0f %10.0f %8.3g %8llu", figure.name.c_str(),
                  where(figure.ring).c_str(), figure.variant.c_str(), figure.summary.p50,
                  figure.summary.p99, figure.summary.p999, figure.exits_per_op,
                  static_cast<unsigned long long>(figure.summary.count));
@@ -131,11 +131,11 @@ void Report::print(std::FILE* to) const {
     std::fputc('\n', to);
   }
   if (!ratios_.empty()) {
-    std::fprintf(to, "\n%-32s %4s %-20s %24s %26s\n", "in turns", "ring", "compared",
+    std::fprintf(to, "\n%-20s %4s %-24s %24s %26s\n", "in turns", "ring", "compared",
                  "ratio (95 % interval)", "difference, ns");
   }
   for (Ratio const& ratio : ratios_) {
-    std::fprintf(to, "%-32s %4s %-20s %8.4f (%.4f-%.4f) %8.0f (%.0f to %.0f)  %s%s%s\n",
+    std::fprintf(to, "%-20s %4s %-24s %8.4f (%.4f-%.4f) %8.0f (%.0f to %.0f)  %s%s%s\n",
                  ratio.name.c_str(), where(ratio.ring).c_str(),
                  (ratio.variant + " / " + ratio.versus).c_str(), ratio.ratio.value, ratio.ratio.low,
                  ratio.ratio.high, ratio.difference_ns.value, ratio.difference_ns.low,

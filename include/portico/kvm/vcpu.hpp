@@ -128,7 +128,8 @@ class Vcpu {
   ///
   /// EINTR (a signal, or immediate_exit) and EAGAIN (the vCPU waits to be started) are no faults:
   /// run() again when there is no reason to stop. The system call is made in line, which takes 20
-  /// instructions less than the C library's variadic ioctl().
+  /// instructions less than the C library's variadic ioctl(), and no return: where the kernel clears
+  /// the predictions of returns, the first one after it took 0.65 us of an exit of 8 (bench/exits).
   [[gnu::always_inline]] int run() noexcept {
     long result;
     asm volatile("syscall"
