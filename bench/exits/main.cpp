@@ -93,6 +93,7 @@ int run(Options const& options) {
   Bench bench{options, *system, report};
   measure_exits(bench);
   measure_framework(bench);
+  compare_with_qemu(bench);
   if (::isatty(STDERR_FILENO) != 0) std::fputs("\r\033[K", stderr);
   report.print(stdout);
   if (!options.json.empty()) report.write_json(options.json);
