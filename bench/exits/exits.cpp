@@ -615,6 +615,8 @@ void woken_from_halt(Bench& bench, Image const& image, bool message, int pause_u
       request.gsi = 5;
       rig.vm().irqfd(request);
       rig.order({.loop = message ? "halt" : "halt_pic"});
+      rig.enter();  // an interrupt before its controller is set up would be lost
+      if (!rig.at_end()) rig.unexpected();
       struct Gone {  // the other thread may be looking at the rig
         std::atomic<Rig*>& rig;
         std::atomic<bool>& ended;

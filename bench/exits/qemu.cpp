@@ -282,7 +282,7 @@ void compare(Bench& bench, std::string const& path) {
   Folder const folder;
   double ghz = 0;
   std::int64_t const start = now();
-  std::size_t const least = bench.options.runs == 0 ? 4 : 2;
+  std::size_t const least = bench.options.runs == 0 ? enough_groups + 1 : 2;
   std::size_t const most = bench.options.runs == 0 ? 60 : least;
   auto const goes_on = [&](std::size_t turn) {
     return turn < least ||
@@ -325,7 +325,10 @@ void compare(Bench& bench, std::string const& path) {
     ratio.difference_ns = median_of_groups(groups[names[i]][1]);
     ratio.samples = groups[names[i]][0].size();
     ratio.claim = "costs less";
-    ratio.verdict = ratio.ratio.high < 1 ? "holds" : ratio.ratio.low > 1 ? "missed" : "undecided";
+    ratio.verdict = ratio.samples < enough_groups ? "undecided"
+                    : ratio.ratio.high < 1        ? "holds"
+                    : ratio.ratio.low > 1         ? "missed"
+                                                  : "undecided";
     bench.report.add(std::move(ratio));
   }
 }

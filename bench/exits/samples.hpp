@@ -74,6 +74,9 @@ inline Summary summarize(Samples samples) {
   return summary;
 }
 
+/// An interval from fewer groups than this says nothing.
+inline constexpr std::size_t enough_groups = 6;
+
 struct Interval {
   double value = 0, low = 0, high = 0;
 };

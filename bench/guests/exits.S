@@ -105,9 +105,10 @@ halt_pic:
         outb    %al, $(\command >> 8)
         .endr
         ROW     halt
-halt:   sti
+halt:   outb    %al, $END                       // ready
+1:      sti
         hlt
-        jmp     halt
+        jmp     1b
 
 from_pic:
         incq    WOKEN
