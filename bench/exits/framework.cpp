@@ -32,14 +32,14 @@ char const* const group = "framework";
 // --- The devices, as Portico has them -------------------------------------------------------------
 
 struct PortProbe {
-  void write(std::uint8_t value) { probe_note(probe, value); }
-  std::uint8_t read() { return static_cast<std::uint8_t>(probe_answer(probe, 0xFF)); }
+  void write(std::uint8_t value) const { probe_note(probe, value); }
+  std::uint8_t read() const { return static_cast<std::uint8_t>(probe_answer(probe, 0xFF)); }
   struct probe* probe;
 };
 
 struct AddressProbe {
-  void write(std::uint32_t value) { probe_note(probe, value); }
-  std::uint32_t read() { return probe_answer(probe, 0xFFFF'FFFF); }
+  void write(std::uint32_t value) const { probe_note(probe, value); }
+  std::uint32_t read() const { return probe_answer(probe, 0xFFFF'FFFF); }
   struct probe* probe;
 };
 
@@ -292,9 +292,9 @@ void judge_framework(Ratio& ratio) {
 
 void judge_baseline(Ratio& ratio) {
   ratio.claim = "costs more";
-  ratio.verdict = ratio.difference_ns.low > 0    ? "holds"
-                  : ratio.difference_ns.high < 0 ? "missed"
-                                                 : "undecided";
+  ratio.verdict = "undecided";
+  if (ratio.difference_ns.low > 0) ratio.verdict = "holds";
+  if (ratio.difference_ns.high < 0) ratio.verdict = "missed";
 }
 
 /// The medians of the turns, generation by generation.

@@ -325,10 +325,9 @@ void compare(Bench& bench, std::string const& path) {
     ratio.difference_ns = median_of_groups(groups[names[i]][1]);
     ratio.samples = groups[names[i]][0].size();
     ratio.claim = "costs less";
-    ratio.verdict = ratio.samples < enough_groups ? "undecided"
-                    : ratio.ratio.high < 1        ? "holds"
-                    : ratio.ratio.low > 1         ? "missed"
-                                                  : "undecided";
+    ratio.verdict = "undecided";
+    if (ratio.samples >= enough_groups && ratio.ratio.high < 1) ratio.verdict = "holds";
+    if (ratio.samples >= enough_groups && ratio.ratio.low > 1) ratio.verdict = "missed";
     bench.report.add(std::move(ratio));
   }
 }

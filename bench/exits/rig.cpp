@@ -79,11 +79,24 @@ TimeLimit::~TimeLimit() {
   thread_.join();
 }
 
+namespace {
+
+kvm::Vm make_vm(kvm::System const& system, Controllers controllers) {
+  kvm::Vm vm = system.create_vm();
+  vm.reserve_real_mode_pages();
+  if (controllers == Controllers::kernel) vm.create_irqchip();
+  return vm;
+}
+
+}  // namespace
+
 Rig::Rig(kvm::System const& system, Image const& image, int ring, Controllers controllers,
          double first_seconds, double seconds)
-    : image_{image}, vm_{system.create_vm()}, first_seconds_{first_seconds}, seconds_{seconds} {
-  vm_.reserve_real_mode_pages();
-  if (controllers == Controllers::kernel) vm_.create_irqchip();
+    : image_{image},
+      vm_{make_vm(system, controllers)},
+      vcpu_{vm_.create_vcpu(0)},
+      first_seconds_{first_seconds},
+      seconds_{seconds} {
   portico::LongMode const mode{portico::PageSize::k2MiB,
                                {{window, portico::GuestMemory::page_bytes, portico::PageSize::k4KiB,
                                  portico::Caching::uncached},
@@ -98,18 +111,16 @@ Rig::Rig(kvm::System const& system, Image const& image, int ring, Controllers co
   control_ =
       reinterpret_cast<Control volatile*>(ram_.span(Control::place, sizeof(Control))->data());
 
-  vcpu_.emplace(vm_.create_vcpu(0));
-  portico::x86::CpuState state = mode.cpu_state(ram_size, image.at("start"), ram_size);
+  portico::x86::CpuState state =
+      portico::LongMode::cpu_state(ram_size, image.at("start"), ram_size);
   state.gdt = {image.at("gdt"), 3 * 8 - 1};
   state.idt = {image.at("idt"), 0x41 * 16 - 1};
-  kvm::set_cpu_state(*vcpu_, state);
-  if (ring == 3) enter_ring3(*vcpu_, ram_);
-  kick_.emplace(SIGRTMIN);
-  target_.emplace(*kick_, vcpu_->page());
+  kvm::set_cpu_state(vcpu_, state);
+  if (ring == 3) enter_ring3(vcpu_, ram_);
 }
 
 void Rig::order(Order const& order) {
-  if (++orders_ <= 2) limit_.emplace(*kick_, orders_ == 1 ? first_seconds_ : seconds_);
+  if (++orders_ <= 2) limit_.emplace(kick_, orders_ == 1 ? first_seconds_ : seconds_);
   control_->entry = image_.at(order.loop);
   control_->count = order.rounds;
   control_->port = order.port;
@@ -141,7 +152,7 @@ void Rig::unexpected() {
   if (page().exit_reason == KVM_EXIT_MMIO) {
     text += ", address " + std::to_string(page().mmio.phys_addr);
   }
-  throw Mismatch{"the guest left with " + text + " at rip " + std::to_string(vcpu_->regs().rip)};
+  throw Mismatch{"the guest left with " + text + " at rip " + std::to_string(vcpu_.regs().rip)};
 }
 
 void Rig::fail_unless_interrupted(int error) {

@@ -1,6 +1,7 @@
 // The guest of bench/guests/exits.S on a bare kvm::Vcpu: what to run goes in, exits come out.
 #pragma once
 
+#include <signal.h>
 #include <time.h>
 
 #include <atomic>
@@ -117,11 +118,11 @@ class Rig {
       double first_seconds, double seconds);
 
   [[nodiscard]] portico::kvm::Vm& vm() { return vm_; }
-  [[nodiscard]] portico::kvm::Vcpu& vcpu() { return *vcpu_; }
+  [[nodiscard]] portico::kvm::Vcpu& vcpu() { return vcpu_; }
   [[nodiscard]] portico::GuestMemory& ram() { return ram_; }
-  [[nodiscard]] kvm_run& page() { return vcpu_->page(); }
+  [[nodiscard]] kvm_run& page() { return vcpu_.page(); }
   [[nodiscard]] Control volatile& control() { return *control_; }
-  [[nodiscard]] portico::kvm::Kick& kick() { return *kick_; }
+  [[nodiscard]] portico::kvm::Kick& kick() { return kick_; }
 
   /// What the guest does at the next enter() after its start or an end.
   void order(Order const& order);
@@ -129,7 +130,7 @@ class Rig {
   /// Runs to the next exit. Throws Lacking where KVM gave up or the time is over, Mismatch where
   /// the guest went astray.
   void enter() {
-    while (int const error = vcpu_->run()) fail_unless_interrupted(error);
+    while (int const error = vcpu_.run()) fail_unless_interrupted(error);
     if (page().exit_reason != KVM_EXIT_IO && page().exit_reason != KVM_EXIT_MMIO) [[unlikely]]
       check();
   }
@@ -155,9 +156,9 @@ class Rig {
   Image const& image_;
   portico::GuestMemory ram_{ram_size};
   portico::kvm::Vm vm_;
-  std::optional<portico::kvm::Vcpu> vcpu_;
-  std::optional<portico::kvm::Kick> kick_;
-  std::optional<portico::kvm::KickTarget> target_;
+  portico::kvm::Vcpu vcpu_;
+  portico::kvm::Kick kick_{SIGRTMIN};
+  portico::kvm::KickTarget target_{kick_, vcpu_.page()};
   std::optional<TimeLimit> limit_;
   double first_seconds_;
   double seconds_;

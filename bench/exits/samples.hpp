@@ -52,7 +52,7 @@ inline std::vector<Bucket> histogram_of_sorted(std::span<double const> sorted) {
         sample < 1
             ? 0
             : std::exp2(std::floor(std::log2(sample) * buckets_per_octave) / buckets_per_octave);
-    if (buckets.empty() || buckets.back().first < bound) buckets.push_back({bound, 0});
+    if (buckets.empty() || buckets.back().first < bound) buckets.emplace_back(bound, 0);
     ++buckets.back().second;
   }
   return buckets;
