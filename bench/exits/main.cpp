@@ -33,12 +33,13 @@ namespace {
 
 char const* const usage =
     "usage: exits [--quick] [--only PATTERN] [--runs N] [--seconds S] [--json FILE]\n"
-    "  --quick       a sixth of the time for each figure\n"
+    "  --quick       a tenth of the time for each figure\n"
     "  --only        figures whose \"GROUP: NAME, ring N\" has this in it;\n"
     "                groups are exits, framework, qemu\n"
     "  --runs N      at most N samples of each figure\n"
     "  --seconds S   time for each figure of group exits (default 3)\n"
-    "  --json FILE   writes everything there\n";
+    "  --json FILE   writes everything there\n"
+    "  --images DIR  where the guests are (default: beside this program)\n";
 
 bool parse(int argc, char** argv, Options& options) {
   std::string_view const program = argv[0];
