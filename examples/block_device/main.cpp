@@ -24,7 +24,8 @@ using Worker = std::variant<portico::InlineWorker, portico::WorkerThread>;
 constexpr std::uint64_t in_memory = 0xD000'0000;
 
 using Serial = portico::Port<0xE9, portico::SimpleSerial<>, portico::Named<"serial">>;
-using Exit = portico::Port<0x501, portico::DebugExit, portico::Named<"exit">>;
+using Exit =
+    portico::Port<0x501, portico::DebugExit<portico::ExitStatus::plain>, portico::Named<"exit">>;
 
 /// Registers in memory.
 struct MmioBoard : portico::DeviceMap<
@@ -58,7 +59,7 @@ int run(Options const& options) {
   portico::Machine<Board> machine{
       portico::GuestMemory{2 * portico::MiB}, [&] {
         return Board{portico::SimpleSerial<>{portico::LabelledOutput{output, {}}},
-                     portico::DebugExit{}, disk};
+                     portico::DebugExit<portico::ExitStatus::plain>{}, disk};
       }};
   machine.load(portico::FlatImage{options.image},
                portico::LongMode{portico::PageSize::k2MiB,

@@ -19,6 +19,7 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <array>
 #include <cinttypes>
 #include <cstdint>
@@ -48,13 +49,12 @@ struct Step {
   std::uint8_t width = 1;   ///< of a port access: 1, 2 or 4
   std::uint16_t port = 0;   ///< or the number of an input line
   std::uint64_t value = 0;  ///< what is written; nanoseconds to advance; an input line's level
+  bool tied = false;        ///< means nothing without the step before
 };
 
 using Sequence = std::vector<Step>;
 
-inline Step in(std::uint16_t port, std::uint8_t width = 1) {
-  return {Step::Kind::in, width, port, 0};
-}
+inline Step in(std::uint16_t port, std::uint8_t width = 1) { return {Step::Kind::in, width, port}; }
 
 inline Step out(std::uint16_t port, std::uint64_t value, std::uint8_t width = 1) {
   return {Step::Kind::out, width, port, value};
@@ -65,6 +65,14 @@ inline Step advance(std::uint64_t nanoseconds) { return {Step::Kind::advance, 0,
 /// Drives input line `number` of the device that Setup::input names.
 inline Step line(std::uint16_t number, bool level) {
   return {Step::Kind::line, 0, number, level ? 1U : 0U};
+}
+
+/// Appends steps that belong together: what is found is not made shorter by some of them alone.
+inline void append_tied(Sequence& sequence, Sequence const& steps) {
+  for (std::size_t index = 0; index < steps.size(); ++index) {
+    sequence.push_back(steps[index]);
+    sequence.back().tied = index > 0;
+  }
 }
 
 /// What can be seen of a device after a step.
@@ -93,6 +101,7 @@ struct Explanation {
 struct Setup {
   std::vector<std::string> arguments;                 ///< of QEMU: machine, devices
   std::string intercept = "irq_intercept_in ioapic";  ///< which lines are seen
+  std::vector<std::string> begin{};                   ///< QEMU's commands, once
   std::string input{};                                ///< for `line`: "QOM-PATH NAME" of gpio-in
   Sequence prologue{};        ///< brings either device to one state, whatever it did before
   std::uint32_t lines = ~0U;  ///< the interrupt lines that are compared
@@ -248,6 +257,7 @@ class Comparison {
       : subject_{std::move(subject)}, qemu_{program, setup_.arguments} {
     qemu_.count_raised(setup_.lines);
     if (!setup_.intercept.empty()) qemu_.run({setup_.intercept});
+    qemu_.run(setup_.begin);
   }
 
   /// Stops at the first sequence that differs.
@@ -350,24 +360,35 @@ class Comparison {
   bool differs(Sequence const& sequence) { return differs(sequence, carry_out({sequence})[0]); }
 
   /// Leaves out what can be left out, in halves, then smaller parts, until nothing can.
-  Sequence shorten(Sequence sequence) {
-    for (std::size_t part = sequence.size() / 2 + 1; part > 0;) {
+  Sequence shorten(Sequence const& sequence) {
+    std::vector<Sequence> groups;
+    for (Step const& step : sequence) {
+      if (!step.tied || groups.empty()) groups.emplace_back();
+      groups.back().push_back(step);
+    }
+    auto const joined = [&](std::size_t from, std::size_t to) {
+      Sequence without;
+      for (std::size_t index = 0; index < groups.size(); ++index)
+        if (index < from || index >= to)
+          without.insert(without.end(), groups[index].begin(), groups[index].end());
+      return without;
+    };
+    for (std::size_t part = groups.size() / 2 + 1; part > 0;) {
       bool shorter = false;
-      for (std::size_t start = 0; start < sequence.size();) {
-        Sequence candidate{sequence.begin(), sequence.begin() + static_cast<long>(start)};
-        for (std::size_t step = start + part; step < sequence.size(); ++step)
-          candidate.push_back(sequence[step]);
-        if (candidate.size() < sequence.size() && differs(candidate)) {
-          sequence = std::move(candidate);
+      for (std::size_t start = 0; start < groups.size();) {
+        std::size_t const end = std::min(start + part, groups.size());
+        if (differs(joined(start, end))) {
+          groups.erase(groups.begin() + static_cast<long>(start),
+                       groups.begin() + static_cast<long>(end));
           shorter = true;
         } else {
-          start += part;
+          start = end;
         }
       }
       if (part == 1 && shorter) continue;
       part = part == 1 ? 0 : part / 2;
     }
-    return sequence;
+    return joined(0, 0);
   }
 
   static std::string text_of(Observed const& seen, Step const& step) {

@@ -47,9 +47,11 @@ struct Console {
   std::string text{};
 };
 
+using Exit = DebugExit<ExitStatus::plain>;
+
 template <class Worker_>
 using Board =
-    DeviceMap<Port<0xE9, Console>, Port<0x501, DebugExit>,
+    DeviceMap<Port<0xE9, Console>, Port<0x501, Exit>,
               Mmio<0xD000'0000, BlockDevice<SlowDisk, Worker_>, Irq<5, Level>, Named<"disk">>>;
 
 /// A machine that is stopped if it takes too long, or when the test says so.
@@ -80,7 +82,7 @@ struct Guest {
 
   Machine<Board<Worker_>> machine{GuestMemory{2 * MiB}, [] {
                                     return Board<Worker_>{
-                                        Console{}, DebugExit{},
+                                        Console{}, Exit{},
                                         [] { return BlockDevice<SlowDisk, Worker_>{SlowDisk{}}; }};
                                   }};
 };

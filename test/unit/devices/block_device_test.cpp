@@ -160,7 +160,7 @@ struct OnMmio : InMemory<DeviceMap<Mmio<0xD000'0000, ManualDisk, Irq<5, Level>>>
   ManualDisk& disk() { return board.get<ManualDisk>(); }
 };
 
-struct Dynamic : InMemory<DynamicMap<ManualDisk, DebugExit>> {
+struct Dynamic : InMemory<DynamicMap<ManualDisk, DebugExit<>>> {
   Dynamic() {
     board.place<ManualDisk>(
         {.space = Space::mmio, .base = 0xD000'0000, .name = "disk", .irq = 5, .level = true},
@@ -538,17 +538,6 @@ TEST(BlockDeviceOnAThread, TheLineFollowsWhoeverChangesTheBits) {
     ASSERT_EQ(state.bits & BlockBits::interrupt, 0U);
     ASSERT_FALSE(services.wire.level());
   }
-}
-
-TEST(DebugExit, EndsTheRunWithACode) {
-  RunControl control;
-  Context context{control};
-  DeviceMap<Port<0x501, DebugExit>> board{};
-  EXPECT_FALSE(board.out(0x501, std::uint32_t{7}, context));
-  EXPECT_FALSE(control.stopping());
-  EXPECT_TRUE(board.out(0x501, std::uint8_t{200}, context));
-  EXPECT_EQ(control.request(), RunControl::Request::exit);
-  EXPECT_EQ(control.code(), 200);
 }
 
 }  // namespace
