@@ -25,6 +25,7 @@
 #include <cstdint>
 #include <cstdio>
 #include <cstdlib>
+#include <iostream>
 #include <random>
 #include <string>
 #include <string_view>
@@ -427,8 +428,8 @@ class Comparison {
   void tell(std::uint64_t count) {
     for (std::size_t index = 0; index < setup_.differences.size(); ++index) {
       Difference const& difference = *setup_.differences[index];
-      std::printf("%8" PRIu64 " times: %.*s\n", met_[index],
-                  static_cast<int>(difference.name.size()), difference.name.data());
+      std::cout << met_[index] << " times: " << difference.name << "\n    QEMU: " << difference.qemu
+                << "\n    " << difference.source << '\n';
       if (count >= 10'000 && met_[index] == 0) ADD_FAILURE() << difference.name << ": never met";
     }
   }

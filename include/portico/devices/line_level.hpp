@@ -32,7 +32,8 @@ class LineLevel {
   void fall_first() noexcept { falls_ = true; }
 
   /// Drives the line until it is as wanted. If another thread is doing so it does this, too.
-  void settle(std::unique_lock<std::mutex>& lock, IrqLine line) noexcept {
+  template <class Line>
+  void settle(std::unique_lock<std::mutex>& lock, Line line) noexcept {
     if (driving_) return;
     driving_ = true;
     while (falls_ || level_ != wanted_) {
