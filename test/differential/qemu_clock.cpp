@@ -29,12 +29,12 @@ std::atomic<std::uint64_t> const* shared_time() {
 
 }  // namespace
 
-extern "C" [[gnu::visibility("default")]] int clock_gettime(clockid_t clock,
-                                                            timespec* time) noexcept {
-  auto const* const shared = clock == CLOCK_MONOTONIC ? shared_time() : nullptr;
-  if (shared == nullptr) return static_cast<int>(::syscall(SYS_clock_gettime, clock, time));
+extern "C" [[gnu::visibility("default")]] int clock_gettime(clockid_t clock_id,
+                                                            timespec* tp) noexcept {
+  auto const* const shared = clock_id == CLOCK_MONOTONIC ? shared_time() : nullptr;
+  if (shared == nullptr) return static_cast<int>(::syscall(SYS_clock_gettime, clock_id, tp));
   std::uint64_t const now = shared->load(std::memory_order_acquire);
-  time->tv_sec = static_cast<time_t>(now / 1'000'000'000);
-  time->tv_nsec = static_cast<long>(now % 1'000'000'000);
+  tp->tv_sec = static_cast<time_t>(now / 1'000'000'000);
+  tp->tv_nsec = static_cast<long>(now % 1'000'000'000);
   return 0;
 }

@@ -46,7 +46,8 @@ namespace portico::test {
 inline std::optional<std::string> find_qemu() {
   if (char const* const named = std::getenv("PORTICO_QEMU"))
     if (::access(named, X_OK) == 0) return std::string{named};
-  std::string_view folders = std::getenv("PATH") != nullptr ? std::getenv("PATH") : "";
+  char const* const path = std::getenv("PATH");
+  std::string_view folders = path != nullptr ? path : "";
   while (!folders.empty()) {
     std::size_t const end = folders.find(':');
     std::string program = std::string{folders.substr(0, end)} + "/qemu-system-x86_64";

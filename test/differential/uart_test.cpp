@@ -18,8 +18,8 @@ constexpr std::uint16_t rbr = 0x3F8, thr = 0x3F8, ier = 0x3F9, iir = 0x3FA, fcr 
 
 constexpr Difference fcr_without_enable{
     "FCR's reset bits without its bit 0", "resets the receiver and raises the THRE interrupt",
-    "PC16550D, section 8.5, bit 0: must be 1 when other bits are written, or they are not "
-    "programmed"};
+    "PC16550D, section 8.5, bit 0 (TI TL16C550C, section 7.7.2, the same): must be 1 when other "
+    "bits are written, or they are not programmed"};
 constexpr Difference loopback_changes{
     "changes of the modem's lines in loopback", "shows the lines but no changes",
     "PC16550D, section 8.8, bit 4: in loopback the modem status interrupts work, their sources "
@@ -66,7 +66,8 @@ class Subject {
     return sequence;
   }
 
-  Explanation explain(Sequence const& sequence, std::size_t step, Observed qemu, Observed ours) {
+  static Explanation explain(Sequence const& sequence, std::size_t step, Observed qemu,
+                             Observed ours) {
     Step const& now = sequence[step];
     if (now.kind == Step::Kind::in && now.port == msr && (qemu.value ^ ours.value) < 0x10 &&
         qemu.lines == ours.lines && qemu.raised == ours.raised)

@@ -222,8 +222,9 @@ class I8042 {
 
   /// The output port's bits 4 and 5 are the buffer's two interrupts.
   [[nodiscard]] std::uint8_t output_port() const noexcept {
-    unsigned const interrupts = !state_.full ? 0 : state_.second ? 0x20 : 0x10;
-    return static_cast<std::uint8_t>((state_.output_port & 0xCFU) | interrupts);
+    unsigned value = state_.output_port & 0xCFU;
+    if (state_.full) value |= state_.second ? 0x20U : 0x10U;
+    return static_cast<std::uint8_t>(value);
   }
 
   bool write_output_port(std::uint8_t value) noexcept {
@@ -251,9 +252,8 @@ class I8042 {
   /// then the keyboard's if it is not held.
   void fill() noexcept {
     while (!state_.full) {
-      if (state_.reply || state_.second_reply) {
+      if (auto& reply = state_.reply ? state_.reply : state_.second_reply) {
         state_.second = !state_.reply;
-        auto& reply = state_.second ? state_.second_reply : state_.reply;
         state_.buffer = *reply;
         reply.reset();
         state_.full = true;

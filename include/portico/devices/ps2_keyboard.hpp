@@ -50,30 +50,7 @@ class Ps2Keyboard {
       if (command == 0xF0) choose_set(value);
       return;
     }
-    switch (value) {
-      case 0xEE:
-        return send(0xEE);
-      case 0xFE:
-        return send(state_.last_sent);
-      case 0xED:  // LEDs, scan code set, typematic rate: a byte follows
-      case 0xF0:
-      case 0xF3:
-        state_.waits_for_data = value;
-        return send(acknowledge);
-      case 0xF2:
-        return send({acknowledge, 0xAB, 0x83});
-      case 0xF4:
-        state_.scanning = true;
-        return send(acknowledge);
-      case 0xF5:
-        return defaults(false), send(acknowledge);
-      case 0xF6:
-        return defaults(true), send(acknowledge);
-      case 0xFF:
-        return defaults(true), send({acknowledge, 0xAA});  // its own test has passed
-      default:
-        return send(value >= 0xF7 ? acknowledge : 0xFE);  // of set 3, or unknown
-    }
+    carry_out(value);
   }
 
   /// Keys, in scan code set 2; all of them or, if there is no room or scanning is off, none.
@@ -104,6 +81,42 @@ class Ps2Keyboard {
  private:
   static constexpr std::uint8_t acknowledge = 0xFA;
   static constexpr std::uint8_t first_command = 0xED;
+
+  void carry_out(std::uint8_t command) noexcept {
+    switch (command) {
+      case 0xEE:
+        send(0xEE);
+        break;
+      case 0xFE:
+        send(state_.last_sent);
+        break;
+      case 0xED:  // LEDs, scan code set, typematic rate: a byte follows
+      case 0xF0:
+      case 0xF3:
+        state_.waits_for_data = command;
+        send(acknowledge);
+        break;
+      case 0xF2:
+        send({acknowledge, 0xAB, 0x83});
+        break;
+      case 0xF4:
+        state_.scanning = true;
+        send(acknowledge);
+        break;
+      case 0xF5:
+      case 0xF6:
+        defaults(command == 0xF6);
+        send(acknowledge);
+        break;
+      case 0xFF:
+        defaults(true);
+        send({acknowledge, 0xAA});  // its own test has passed
+        break;
+      default:
+        send(command >= 0xF7 ? acknowledge : 0xFE);
+        break;  // of set 3, or unknown
+    }
+  }
 
   void choose_set(std::uint8_t value) noexcept {
     if (value == 0) send(state_.scan_code_set);

@@ -8,8 +8,8 @@
 ///     // out 0xCF9 with 6 ends the run with Reset; the tables of ACPI may name that register
 ///
 /// *Emulated*: port 0x92 of the PS/2 (bit 0: fast reset, when it goes from 0 to 1; bit 1: A20), and
-/// port 0xCF9 of Intel's chip sets (PIIX3, 82371SB, section 2.5.7: bit 2 resets when it goes from 0
-/// to 1; bit 1 says how hard). Either reset ends the run.
+/// port 0xCF9 of Intel's chip sets (82371SB, PIIX3, reset control register: bit 2 resets when it goes
+/// from 0 to 1; bit 1 says how hard). Either reset ends the run.
 ///
 /// *Not emulated*: the gate itself: address line 20 is always on, whatever the bit says that reads
 /// back. The other bits of port 0x92 (disk lights, a password). What a soft reset leaves as it was.
