@@ -241,16 +241,16 @@ class Machine {
         if (interrupted(seat, error, stop)) return *stop;
         continue;
       }
-      bool const goes_on = kvm::visit(
-          page, Overloaded{[&](kvm::IoExit io) __attribute__((always_inline)) {
-                             return port_access(seat, io, services, observers...);
-                           },
-                           [&](kvm::MmioExit mmio) __attribute__((always_inline)) {
-                             return mmio_access(seat, mmio, services, observers...);
-                           },
-                           [&](auto const& other) __attribute__((always_inline)) {
-                             return other_exit(seat, kvm::Exit{other}, stop, observers...);
-                           }});
+      bool const goes_on =
+          kvm::visit(page, Overloaded{[&](kvm::IoExit io) __attribute__((always_inline)) {
+                                        return port_access(seat, io, services, observers...);
+                                      },
+                                      [&](kvm::MmioExit mmio) __attribute__((always_inline)) {
+                                        return mmio_access(seat, mmio, services, observers...);
+                                      },
+                                      [&](auto const&) __attribute__((always_inline)) {
+                                        return other_exit(seat, stop, observers...);
+                                      }});
       if (!goes_on) [[unlikely]] {
         if (stop) return *stop;
         complete_access(seat);
@@ -317,13 +317,19 @@ class Machine {
     return !(claim.may_stop && control_.stopping());
   }
 
-  /// Everything but I/O ends the run, or is nothing.
+  /// Everything but I/O ends the run, or is nothing. It decodes the page again, so that the loop
+  /// need not make a value of each kind of exit.
   template <class... Observers>
-  [[gnu::noinline, gnu::cold]] bool other_exit(Seat& seat, kvm::Exit const& exit,
-                                               std::optional<Stop>& stop, Observers&... observers) {
-    std::uint32_t const reason = seat.vcpu.page().exit_reason;
-    (detail::tell(observers, exit, reason), ...);
-    stop = detail::stop_for(exit, reason, [&] { return seat.vcpu.regs().rip; });
+  [[gnu::noinline, gnu::cold]] bool other_exit(Seat& seat, std::optional<Stop>& stop,
+                                               Observers&... observers) {
+    auto& page = seat.vcpu.page();
+    std::uint32_t const reason = page.exit_reason;
+    if constexpr ((detail::SeesExits<Observers> || ...)) {
+      auto const exit = kvm::decode(page);
+      (detail::tell(observers, exit, reason), ...);
+    }
+    stop = kvm::visit(
+        page, detail::stop_for<std::optional<Stop>>(reason, [&] { return seat.vcpu.regs().rip; }));
     return !stop;
   }
 

@@ -53,14 +53,21 @@ struct MatchResult;
 template <class Variant, class Handler, std::size_t... Index>
 struct MatchResult<Variant, Handler, std::index_sequence<Index...>> {
   template <std::size_t At>
-  static constexpr bool taken = std::is_invocable_v<Handler&, AlternativeOf<Variant, At>>;
+  static constexpr bool taken =
+      requires(Handler& handler, AlternativeOf<Variant, At> held) { handler(held); };
   static constexpr bool complete = (taken<Index> && ...);
+
+  template <std::size_t At>
+  using ResultOf = decltype(std::declval<Handler&>()(std::declval<AlternativeOf<Variant, At>>()));
 
   static auto result() {
     if constexpr (complete) {
-      using Common =
-          std::common_type_t<std::invoke_result_t<Handler&, AlternativeOf<Variant, Index>>...>;
-      return std::type_identity<Common>{};
+      // The usual case, in which std::common_type would be long in finding out the same.
+      using First = ResultOf<0>;
+      if constexpr ((std::is_same_v<First, ResultOf<Index>> && ...))
+        return std::type_identity<std::decay_t<First>>{};
+      else
+        return std::type_identity<std::common_type_t<ResultOf<Index>...>>{};
     } else {
       (void)(sizeof(match_lacks_a_handler_for<taken<Index>,
                                               std::remove_cvref_t<AlternativeOf<Variant, Index>>>) +

@@ -22,10 +22,10 @@
 /// as KVM says it; guest data in it (port, address, I/O data, register values) is just data.
 #pragma once
 
+#include <concepts>
 #include <cstddef>
 #include <cstdint>
 #include <iterator>
-#include <type_traits>
 #include <variant>
 
 #include <portico/base/contracts.hpp>
@@ -163,15 +163,13 @@ struct UnknownExit {
   std::uint64_t hardware_reason;
 };
 
-/// Every way a guest leaves, as a value; copied freely.
+/// Every way a guest leaves, as a value; copied freely. All are trivially copyable: otherwise the
+/// variant's copy and destructor would be tables of function pointers.
 using Exit =
     std::variant<IoExit, MmioExit, HltExit, ShutdownExit, IntrExit, IrqWindowOpenExit,
                  FailEntryExit, InternalErrorExit, ExceptionExit, DebugExit, HypercallExit,
                  RdmsrExit, WrmsrExit, SystemEventExit, SetTprExit, TprAccessExit, IoapicEoiExit,
                  NmiExit, DirtyRingFullExit, BusLockExit, NotifyExit, UnknownExit>;
-
-// Otherwise the variant's copy and destructor would be tables of function pointers.
-static_assert(std::is_trivially_copyable_v<Exit> && std::is_trivially_destructible_v<Exit>);
 
 /// Calls `visitor` with the alternative of Exit that `page` holds and gives back what it gives.
 ///
@@ -239,9 +237,12 @@ template <class Visitor>
   }
 }
 
-/// What `page` holds, as a value; its pointers still point into the page.
-inline Exit decode(kvm_run& page) {
-  return visit(page, [](auto exit) -> Exit { return exit; });
+/// What `page` holds, as an Exit; its pointers still point into the page.
+///
+/// A template, so that only who calls it compiles the variant.
+template <std::same_as<Exit> Value = Exit>
+Value decode(kvm_run& page) {
+  return visit(page, [](auto exit) -> Value { return exit; });
 }
 
 /// The kernel's name of an exit reason, such as "KVM_EXIT_IO"; "an unknown exit reason" for a

@@ -12,12 +12,12 @@
 /// copyable.
 #pragma once
 
+#include <concepts>
 #include <cstdint>
 #include <cstdio>
 #include <optional>
 #include <string>
 #include <system_error>
-#include <type_traits>
 #include <variant>
 
 #include <portico/base/match.hpp>
@@ -70,8 +70,6 @@ struct Unhandled {
 using Stop = std::variant<Halted, Shutdown, GuestExit, Reset, Requested, EntryFailed, InternalError,
                           HostError, Unhandled>;
 
-static_assert(std::is_trivially_copyable_v<Stop>);
-
 namespace detail {
 
 inline std::string hex(std::uint64_t value) {
@@ -100,24 +98,25 @@ inline char const* suberror_name(std::uint32_t suberror) {
 namespace detail {
 
 /// How an exit that is no access ends the run, or nothing if it does not; `rip` is asked only where
-/// it is told.
-template <class Rip>
-std::optional<Stop> stop_for(kvm::Exit const& exit, std::uint32_t reason, Rip rip) {
-  using Ended = std::optional<Stop>;
-  return match(
-      exit, [](kvm::IntrExit) { return Ended{}; }, [](kvm::IrqWindowOpenExit) { return Ended{}; },
-      [](kvm::SetTprExit) { return Ended{}; }, [](kvm::HltExit) { return Ended{Halted{}}; },
+/// it is told. A visitor of kvm::visit, which does without the variant; Ended is an optional Stop.
+template <class Ended, class Rip>
+auto stop_for(std::uint32_t reason, Rip rip) {
+  return Overloaded{
+      [](kvm::IntrExit) { return Ended{}; },
+      [](kvm::IrqWindowOpenExit) { return Ended{}; },
+      [](kvm::SetTprExit) { return Ended{}; },
+      [](kvm::HltExit) { return Ended{Halted{}}; },
       [](kvm::ShutdownExit) { return Ended{Shutdown{}}; },
       [](kvm::FailEntryExit const& failed) { return Ended{EntryFailed{failed.reason}}; },
-      [&](kvm::InternalErrorExit const& error) {
+      [rip](kvm::InternalErrorExit const& error) {
         return Ended{InternalError{error.suberror, rip()}};
       },
-      [&](kvm::SystemEventExit const& event) {
+      [reason](kvm::SystemEventExit const& event) {
         if (event.type == KVM_SYSTEM_EVENT_SHUTDOWN) return Ended{GuestExit{0}};
         if (event.type == KVM_SYSTEM_EVENT_RESET) return Ended{Reset{}};
         return Ended{Unhandled{reason}};
       },
-      [&](auto const&) { return Ended{Unhandled{reason}}; });
+      [reason](auto const&) { return Ended{Unhandled{reason}}; }};
 }
 
 }  // namespace detail
@@ -155,7 +154,8 @@ inline std::string describe(Unhandled const& stop) {
          std::to_string(stop.exit_reason) + ")";
 }
 
-inline std::string describe(Stop const& stop) {
+template <std::same_as<Stop> Any>
+std::string describe(Any const& stop) {
   return match(stop, [](auto const& alternative) { return describe(alternative); });
 }
 

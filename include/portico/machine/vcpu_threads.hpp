@@ -7,30 +7,31 @@
 
 #include <pthread.h>
 
+#include <cstddef>
 #include <exception>
-#include <memory>
 #include <mutex>
 #include <optional>
 #include <system_error>
 #include <vector>
 
-#include <portico/machine/stop.hpp>
-
 namespace portico::detail {
 
-/// `body(index)` runs vCPU `index` and returns its Stop; `end_all()` makes the other bodies return
-/// soon. Throws std::system_error if the host has no thread left; then no vCPU goes on.
+/// `body(index)` runs vCPU `index` and returns why it stopped; `end_all()` makes the other bodies
+/// return soon. Throws std::system_error if the host has no thread left; then no vCPU goes on.
 template <class Body, class EndAll>
-Stop run_on_threads(unsigned count, Body body, EndAll end_all) {
+auto run_on_threads(unsigned count, Body body, EndAll end_all) {
+  // Not named Stop, so that a machine with one vCPU compiles nothing of this.
+  using Result = decltype(body(0U));
+
   struct Shared {
     std::mutex mutex;
-    std::optional<Stop> first;
+    std::optional<Result> first;
     std::exception_ptr thrown;
     Body& body;
     EndAll& end_all;
 
     void run(unsigned index) noexcept {
-      std::optional<Stop> stop;
+      std::optional<Result> stop;
       std::exception_ptr exception;
       try {
         stop = body(index);
@@ -48,17 +49,16 @@ Stop run_on_threads(unsigned count, Body body, EndAll end_all) {
   struct Start {
     Shared* shared;
     unsigned index;
+    pthread_t thread;
   };
 
   std::vector<Start> starts;
-  for (unsigned index = 1; index < count; ++index) starts.push_back({&shared, index});
-  std::vector<pthread_t> threads;
-  threads.reserve(starts.size());
+  for (unsigned index = 1; index < count; ++index) starts.push_back({&shared, index, {}});
+  std::size_t started = 0;
   int error = 0;
   for (Start& start : starts) {
-    pthread_t thread{};
     error = ::pthread_create(
-        &thread, nullptr,
+        &start.thread, nullptr,
         [](void* argument) -> void* {
           auto* const given = static_cast<Start*>(argument);
           given->shared->run(given->index);
@@ -66,13 +66,14 @@ Stop run_on_threads(unsigned count, Body body, EndAll end_all) {
         },
         &start);
     if (error != 0) break;
-    threads.push_back(thread);
+    ++started;
   }
   if (error == 0)
     shared.run(0);
   else
     end_all();
-  for (pthread_t const thread : threads) ::pthread_join(thread, nullptr);
+  for (std::size_t thread = 0; thread < started; ++thread)
+    ::pthread_join(starts[thread].thread, nullptr);
   if (error != 0) throw std::system_error{error, std::system_category(), "pthread_create"};
   if (shared.thrown) std::rethrow_exception(shared.thrown);
   return *shared.first;
