@@ -135,8 +135,10 @@ template <class... Entries>
 class DeviceMap : detail::Slots<std::index_sequence_for<Entries...>, Entries...> {
   using Slots = detail::Slots<std::index_sequence_for<Entries...>, Entries...>;
   using Found = detail::MapRanges<Entries...>;
+  // Named once: a pack that is written out for each entry costs the compiler the entries squared.
+  using Pack = detail::IndexedPack<std::index_sequence_for<Entries...>, Entries...>;
   template <std::size_t Index>
-  using Traits = detail::EntryTraits<detail::TypeAt<Index, Entries...>>;
+  using Traits = detail::EntryTraits<detail::TypeIn<Pack, Index>>;
 
   /// Whether constructor arguments are for the devices: there are some, and they are not one map to
   /// copy or move.
@@ -269,8 +271,9 @@ class DeviceMap : detail::Slots<std::index_sequence_for<Entries...>, Entries...>
                                       std::uint32_t count, std::byte* data, Context& context) {
     auto const found = [&]<std::size_t Index>() __attribute__((always_inline)) {
       constexpr detail::RangeValues range = Found::template sorted<InSpace>[Index];
-      using Table = typename Traits<range.entry>::template TableAt<range.range>;
-      using Held = typename Traits<range.entry>::Held;
+      using Entry = Traits<range.entry>;
+      using Table = typename Entry::template TableAt<range.range>;
+      using Held = typename Entry::Held;
       return detail::access_range<Way, range.entry, range.range, Table>(
           static_cast<detail::Slot<range.entry, Held>&>(*this).held, address - range.base, width,
           count, data, context);

@@ -81,62 +81,71 @@ void call_deadline(Held& held, Context& context) {
   }
 }
 
-/// One element or one batch through one row.
-template <Direction Way, class Line, std::size_t Entry, class Device, class Context>
-[[gnu::always_inline]] inline void perform_on(Device& device, [[maybe_unused]] std::uint64_t offset,
-                                              [[maybe_unused]] std::uint32_t width,
-                                              std::uint32_t count, std::byte* data,
-                                              Context& context) {
-  constexpr auto chosen = [] {
-    if constexpr (Way == Direction::read)
-      return Line::read;
-    else
-      return Line::write;
-  }();
-  using Handler = HandlerTraits<chosen>;
-  using Services = typename Handler::Services;
-  using Value = typename Handler::Value;
-  if constexpr (Handler::batch) {
-    // The run page's data are aligned to a page; whoever makes an access by hand aligns likewise.
-    using Element = std::conditional_t<Way == Direction::read, Value, Value const>;
-    gsl::span<Element> const batch{reinterpret_cast<Element*>(data), count};
-    call_handler<chosen, Entry>(device, context, Services{}, batch);
-  } else {
-    for (std::uint32_t element = 0;;) {
-      if constexpr (Handler::bytes) {
-        using Element = std::conditional_t<Way == Direction::read, std::byte, std::byte const>;
-        call_handler<chosen, Entry>(device, context, Services{}, offset - Line::row.offset,
-                                    gsl::span<Element>{data, width});
-        data += width;
-      } else if constexpr (Way == Direction::read) {
-        store(data, static_cast<Value>(call_handler<chosen, Entry>(device, context, Services{})));
-        data += sizeof(Value);
-      } else {
-        call_handler<chosen, Entry>(device, context, Services{}, load<Value>(data));
-        data += sizeof(Value);
-      }
-      if (++element >= count) break;
-    }
-  }
-}
+/// The handler of a row for one direction.
+template <Direction Way, class Line>
+struct HandlerIn {
+  static constexpr auto handler = Line::read;
+};
 
-/// The same under the device's lock, if it has one; and the claim.
+template <class Line>
+struct HandlerIn<Direction::write, Line> {
+  static constexpr auto handler = Line::write;
+};
+
+/// One element or one batch through one row, under the device's lock if it has one; and the claim.
+/// Not a function for each of these steps: a compiler's time goes by functions, and there are as
+/// many of this one as a map has registers.
 template <Direction Way, class Table, std::size_t Row, std::size_t Entry, std::size_t Range,
           class Held, class Context>
-[[gnu::always_inline]] inline Claim perform(Held& held, std::uint64_t offset, std::uint32_t width,
+[[gnu::always_inline]] inline Claim perform(Held& held, [[maybe_unused]] std::uint64_t offset,
+                                            [[maybe_unused]] std::uint32_t width,
                                             std::uint32_t count, std::byte* data,
-                                            Context& context) {
-  using Line = typename Table::template Line<Row>;
+                                            [[maybe_unused]] Context& context) {
   if constexpr (DeviceOf<Held>::locked) {
     Guard<Held> const guard{held};
-    perform_on<Way, Line, Entry>(held.device(), offset, width, count, data, context);
+    return perform<Way, Table, Row, Entry, Range>(held.device(), offset, width, count, data,
+                                                  context);
   } else {
-    perform_on<Way, Line, Entry>(held, offset, width, count, data, context);
+    using Line = typename Table::template Line<Row>;
+    constexpr auto chosen = HandlerIn<Way, Line>::handler;
+    using Handler = HandlerTraits<chosen>;
+    using Services = typename Handler::Services;
+    using Value = typename Handler::Value;
+    if constexpr (Handler::batch) {
+      // The run page's data are aligned to a page; whoever makes an access by hand aligns likewise.
+      using Element = std::conditional_t<Way == Direction::read, Value, Value const>;
+      gsl::span<Element> const batch{reinterpret_cast<Element*>(data), count};
+      call_handler<chosen, Entry>(held, context, Services{}, batch);
+    } else {
+      for (std::uint32_t element = 0;;) {
+        if constexpr (Handler::bytes) {
+          using Element = std::conditional_t<Way == Direction::read, std::byte, std::byte const>;
+          call_handler<chosen, Entry>(held, context, Services{}, offset - Line::row.offset,
+                                      gsl::span<Element>{data, width});
+          data += width;
+        } else {
+          if constexpr (!std::is_same_v<Services, TypeList<>>) {
+            if constexpr (Way == Direction::read)
+              store(data,
+                    static_cast<Value>(call_handler<chosen, Entry>(held, context, Services{})));
+            else
+              call_handler<chosen, Entry>(held, context, Services{}, load<Value>(data));
+          } else {
+            // The same without a function in between: most handlers ask for nothing.
+            typename Handler::Class& owner = held;
+            if constexpr (Way == Direction::read)
+              store(data, static_cast<Value>((owner.*chosen)()));
+            else
+              (owner.*chosen)(load<Value>(data));
+          }
+          data += sizeof(Value);
+        }
+        if (++element >= count) break;
+      }
+    }
+    return Claim{static_cast<std::int32_t>(Entry), static_cast<std::int32_t>(Range),
+                 static_cast<std::int32_t>(Row), Handler::asks_for_control};
   }
-  return Claim{static_cast<std::int32_t>(Entry), static_cast<std::int32_t>(Range),
-               static_cast<std::int32_t>(Row),
-               Way == Direction::read ? HandlerTraits<Line::read>::asks_for_control
-                                      : HandlerTraits<Line::write>::asks_for_control};
 }
 
 /// A row of a table, with where it stands in the table.

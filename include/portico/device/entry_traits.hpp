@@ -39,10 +39,13 @@ struct IndexedPack<std::index_sequence<Index...>, Types...> : Indexed<Index, Typ
 template <std::size_t Index, class Type>
 Indexed<Index, Type> pick(Indexed<Index, Type> const*);
 
-/// The type at `Index` of a pack, at the cost of one overload resolution.
+/// The type at `Index` of an IndexedPack, at the cost of one overload resolution.
+template <class Pack, std::size_t Index>
+using TypeIn = typename decltype(pick<Index>(static_cast<Pack*>(nullptr)))::type;
+
+/// The type at `Index` of a pack.
 template <std::size_t Index, class... Types>
-using TypeAt = typename decltype(pick<Index>(
-    static_cast<IndexedPack<std::index_sequence_for<Types...>, Types...>*>(nullptr)))::type;
+using TypeAt = TypeIn<IndexedPack<std::index_sequence_for<Types...>, Types...>, Index>;
 
 // --- The device behind an entry
 // -----------------------------------------------------------------------------------------
@@ -97,6 +100,13 @@ consteval bool names_write() {
     return HasWrite<Device>;
 }
 
+/// Whether a name stands for several functions. As concepts, for these look no further once
+/// HasRead holds: a class is made to ask whether there is such a name.
+template <class Device>
+concept OverloadsRead = (!HasRead<Device>) && (names_read<Device>());
+template <class Device>
+concept OverloadsWrite = (!HasWrite<Device>) && (names_write<Device>());
+
 template <class Device>
 consteval auto read_of() {
   if constexpr (HasRead<Device>)
@@ -119,8 +129,7 @@ template <class Device>
 consteval auto table_of_functions() {
   constexpr auto read = read_of<Device>();
   constexpr auto write = write_of<Device>();
-  if constexpr ((!HasRead<Device> && names_read<Device>()) ||
-                (!HasWrite<Device> && names_write<Device>())) {
+  if constexpr (OverloadsRead<Device> || OverloadsWrite<Device>) {
     [[maybe_unused]] rules::handlers_are_overloaded<Device> const error{};
     return Registers<>{};
   } else if constexpr (!is_handler<read> && !is_handler<write>) {

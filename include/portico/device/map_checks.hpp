@@ -110,32 +110,35 @@ consteval Clash past_the_end_in(std::array<RangeValues, Count> const& ranges) {
 
 template <std::size_t Count>
 consteval Clash shared_wrongly_in(std::array<OptionValues, Count> const& entries) {
-  for (std::size_t first = 0; first < Count; ++first)
+  for (std::size_t first = 0; first < Count; ++first) {
+    if (!entries[first].has_irq) continue;  // most have none: the pairs would be thousands
     for (std::size_t second = first + 1; second < Count; ++second)
-      if (entries[first].has_irq && entries[second].has_irq &&
-          entries[first].irq == entries[second].irq &&
+      if (entries[second].has_irq && entries[first].irq == entries[second].irq &&
           !(entries[first].shared && entries[second].shared))
         return {true, entries[first].irq, first, second};
+  }
   return {};
 }
 
 template <std::size_t Count>
 consteval Clash edge_and_level_in(std::array<OptionValues, Count> const& entries) {
-  for (std::size_t first = 0; first < Count; ++first)
+  for (std::size_t first = 0; first < Count; ++first) {
+    if (!entries[first].has_irq) continue;
     for (std::size_t second = first + 1; second < Count; ++second)
-      if (entries[first].has_irq && entries[second].has_irq &&
-          entries[first].irq == entries[second].irq &&
+      if (entries[second].has_irq && entries[first].irq == entries[second].irq &&
           entries[first].level != entries[second].level)
         return {true, entries[first].irq, first, second};
+  }
   return {};
 }
 
 template <std::size_t Count>
 consteval Clash named_twice_in(std::array<OptionValues, Count> const& entries) {
-  for (std::size_t first = 0; first < Count; ++first)
+  for (std::size_t first = 0; first < Count; ++first) {
+    if (entries[first].name.empty()) continue;
     for (std::size_t second = first + 1; second < Count; ++second)
-      if (!entries[first].name.empty() && entries[first].name == entries[second].name)
-        return {true, 0, first, second};
+      if (entries[first].name == entries[second].name) return {true, 0, first, second};
+  }
   return {};
 }
 
