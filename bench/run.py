@@ -630,7 +630,8 @@ def main():
             sys.exit(f"run.py: {path} is missing: build it first (./dev bench does)")
     allow_descriptors()
     bench.machine()
-    unfinished = []
+    left_out = [name for name in SECTIONS if name not in wanted]
+    unfinished = [f"Left out: {', '.join(left_out)}.\n"] if left_out else []
     no_kvm = not os.access("/dev/kvm", os.R_OK | os.W_OK)
     for section in wanted:
         progress.next(SECTIONS[section])
