@@ -2,8 +2,8 @@
 ///
 ///     #include <portico/device/device_map.hpp>
 ///     #include <portico/devices/i8259.hpp>
-///     using Pics = portico::On<portico::Pic8259A,
-///         portico::Ranges<portico::Ports<0x20, 2>, portico::Ports<0xA0, 2>, portico::Ports<0x4D0, 2>>>;
+///     using Pics = portico::On<portico::Pic8259A, portico::Ranges<
+///         portico::Ports<0x20, 2>, portico::Ports<0xA0, 2>, portico::Ports<0x4D0, 2>>>;
 ///     int interrupt(portico::DeviceMap<Pics>& board) {
 ///       auto& pics = board.get<portico::Pic8259A>();
 ///       pics.set_input(4, true);                          // the serial port's line
@@ -29,8 +29,8 @@
 ///
 /// *Not emulated*, as in a PC's chip set: MCS-80 vectors, buffered mode; ICW3 and SNGL are taken
 /// and change no wire: the slave is on IR2. An edge is kept until it is acknowledged, although its
-/// line has fallen again, so that a pulse is an interrupt (as with KVM's and QEMU's controllers; the
-/// data sheet's chip makes it IRQ 7). A poll looks at the requests when it is read.
+/// line has fallen again, so that a pulse is an interrupt (as with KVM's and QEMU's controllers;
+/// the data sheet's chip makes it IRQ 7). A poll looks at the requests when it is read.
 ///
 /// *What a hostile guest can do*: mix up its own interrupts.
 ///
