@@ -416,6 +416,14 @@ TEST_F(Pics, SpecialFullyNestedModeLetsASlaveInterruptItself) {
   }
 }
 
+TEST_F(Pics, InSpecialFullyNestedModeOnlyTheSlaveInterruptsItself) {
+  initialise(0x11);
+  pulse(4);
+  EXPECT_EQ(pics.acknowledge(), 0x0C);
+  pulse(4);
+  EXPECT_FALSE(pics.output());
+}
+
 TEST_F(Pics, APollAcknowledges) {
   initialise();
   for (unsigned const port : {0x20U, 0x21U}) {
