@@ -22,7 +22,7 @@ template <unsigned FirstLine>
 struct PicModel : BoardModel<Board> {
   explicit PicModel(std::uint64_t now) : BoardModel<Board>{now} {}
 
-  Pic8259A& pics() { return board().get<Pic8259A>(); }
+  Pic8259A& pics() { return this->board().template get<Pic8259A>(); }
 
   void line(std::uint16_t number, bool level) { pics().set_input(FirstLine + number, level); }
 
