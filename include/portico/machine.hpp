@@ -27,12 +27,15 @@
 #include <utility>
 
 #include <portico/base/contracts.hpp>
+#include <portico/boot/memory_map.hpp>
 #include <portico/device/clock.hpp>
 #include <portico/device/device_map.hpp>
 #include <portico/device/irq_line.hpp>
 #include <portico/device/run_control.hpp>
+#include <portico/kvm/boot_msrs.hpp>
 #include <portico/kvm/cpu_state.hpp>
 #include <portico/kvm/exit.hpp>
+#include <portico/kvm/guest_cpuid.hpp>
 #include <portico/kvm/kick.hpp>
 #include <portico/kvm/system.hpp>
 #include <portico/kvm/vcpu.hpp>
@@ -47,6 +50,7 @@
 #include <portico/machine/stop.hpp>
 #include <portico/machine/vcpu_threads.hpp>
 #include <portico/memory/guest_memory.hpp>
+#include <portico/x86/long_mode.hpp>
 
 namespace portico {
 
@@ -87,7 +91,8 @@ class Machine {
     for (vcpu_count_ = 0; vcpu_count_ < wanted; ++vcpu_count_) {
       seats_[vcpu_count_].emplace(vm_.create_vcpu(vcpu_count_), detail::kick_signal(options...));
       if constexpr (detail::one_of<HostCpuid, Options...>)
-        seats_[vcpu_count_]->vcpu.set_cpuid(system.supported_cpuid());
+        seats_[vcpu_count_]->vcpu.set_cpuid(
+            kvm::guest_cpuid(system.supported_cpuid(), {.index = vcpu_count_, .count = wanted}));
     }
   }
 
@@ -115,6 +120,21 @@ class Machine {
       Expects(!start.entry && !start.stack);  // such a mode has its own
       kvm::set_cpu_state(vcpu(), mode.cpu_state());
     }
+  }
+
+  /// Loads an image that brings a boot protocol, which decides about everything: LinuxKernel,
+  /// PvhKernel, MultibootKernel, ElfImage. Throws ImageError.
+  template <class Image>
+  void load(Image const& image) {
+    BootLayout layout{.memory_map = pc_memory_map(memory_.regions())};
+    if (std::optional<LongMode> const mode = image.long_mode()) {
+      layout.page_tables =
+          slots_.place_tables(vm_, board_.board, memory_, mode->table_bytes(memory_.regions()),
+                              mode->windows());
+      mode->build_tables(memory_.tail(), layout.page_tables, memory_.regions());
+    }
+    kvm::set_cpu_state(vcpu(), image.boot(memory_, layout));
+    for (unsigned index = 0; index < vcpu_count_; ++index) kvm::set_boot_msrs(vcpu(index));
   }
 
   /// Runs vCPU 0 on this thread, and the others on threads of their own, until one of them stops;

@@ -16,6 +16,7 @@
 #include <cstdint>
 #include <cstring>
 #include <functional>
+#include <map>
 #include <memory>
 #include <string_view>
 #include <utility>
@@ -90,6 +91,10 @@ class FakeVcpu {
 
   void set_sregs(kvm_sregs const& wanted) { special = wanted; }
 
+  [[nodiscard]] std::uint64_t msr(std::uint32_t) const noexcept { return 0; }
+
+  void set_msr(std::uint32_t index, std::uint64_t value) { msrs[index] = value; }
+
   template <class Cpuid>
   void set_cpuid(Cpuid const&) {
     has_cpuid = true;
@@ -135,6 +140,7 @@ class FakeVcpu {
 
   kvm_regs registers{};
   kvm_sregs special{};
+  std::map<std::uint32_t, std::uint64_t> msrs{};
   bool has_cpuid = false;
   int runs = 0;         ///< how often run() was called
   int completions = 0;  ///< how often with immediate_exit set
@@ -217,7 +223,7 @@ class FakeSystem {
  public:
   [[nodiscard]] FakeVm create_vm() const { return FakeVm{}; }
 
-  [[nodiscard]] int supported_cpuid() const noexcept { return 0; }
+  [[nodiscard]] kvm::Cpuid supported_cpuid() const { return kvm::Cpuid{kvm::Cpuid::Leaves{0}}; }
 };
 
 /// A machine of the library on the fake.

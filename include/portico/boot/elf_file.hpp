@@ -112,7 +112,8 @@ class ElfFile {
 
   [[nodiscard]] bool is_64() const noexcept { return is_64_; }
 
-  [[nodiscard]] gsl::span<ElfSegment const> segments() const noexcept { return segments_; }
+  [[nodiscard]] gsl::span<ElfSegment const> segments() const& noexcept { return segments_; }
+  gsl::span<ElfSegment const> segments() const&& = delete;  // they would be gone at once
 
   /// The guest address of the first instruction: e_entry, a virtual address, moved along with the
   /// segment that holds it; a file in which no segment does may mean a physical address. An

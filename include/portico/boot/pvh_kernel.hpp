@@ -124,14 +124,15 @@ class PvhKernel {
   }
 
   static std::uint32_t read_entry(ImageFile const& kernel) {
-    auto const entry = ElfFile{kernel}.number_in_note("Xen", phys32_entry);
+    ElfFile const elf{kernel};
+    auto const entry = elf.number_in_note("Xen", phys32_entry);
     if (!entry)
       kernel.fail(
           "has no note XEN_ELFNOTE_PHYS32_ENTRY, so it has no PVH entry (Linux: CONFIG_PVH)");
     if (*entry >= 4 * GiB)
       kernel.fail("XEN_ELFNOTE_PHYS32_ENTRY is " + detail::hexadecimal(*entry) +
                   "; an address below 4 GiB is needed");
-    for (ElfSegment const& segment : ElfFile{kernel}.segments())
+    for (ElfSegment const& segment : elf.segments())
       if (segment.type == ElfFile::loaded && *entry >= segment.address &&
           *entry - segment.address < segment.memory_size)
         return static_cast<std::uint32_t>(*entry);
