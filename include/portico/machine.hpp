@@ -27,12 +27,10 @@
 #include <utility>
 
 #include <portico/base/contracts.hpp>
-#include <portico/boot/memory_map.hpp>
 #include <portico/device/clock.hpp>
 #include <portico/device/device_map.hpp>
 #include <portico/device/irq_line.hpp>
 #include <portico/device/run_control.hpp>
-#include <portico/kvm/boot_msrs.hpp>
 #include <portico/kvm/cpu_state.hpp>
 #include <portico/kvm/exit.hpp>
 #include <portico/kvm/guest_cpuid.hpp>
@@ -40,6 +38,7 @@
 #include <portico/kvm/system.hpp>
 #include <portico/kvm/vcpu.hpp>
 #include <portico/kvm/vm.hpp>
+#include <portico/machine/booting.hpp>
 #include <portico/machine/interrupt_lines.hpp>
 #include <portico/machine/memory_slots.hpp>
 #include <portico/machine/observer.hpp>
@@ -50,7 +49,6 @@
 #include <portico/machine/stop.hpp>
 #include <portico/machine/vcpu_threads.hpp>
 #include <portico/memory/guest_memory.hpp>
-#include <portico/x86/long_mode.hpp>
 
 namespace portico {
 
@@ -122,19 +120,10 @@ class Machine {
     }
   }
 
-  /// Loads an image that brings a boot protocol, which decides about everything: LinuxKernel,
-  /// PvhKernel, MultibootKernel, ElfImage. Throws ImageError.
+  /// Boots an image with a protocol of its own, such as LinuxKernel. Throws ImageError.
   template <class Image>
   void load(Image const& image) {
-    BootLayout layout{.memory_map = pc_memory_map(memory_.regions())};
-    if (std::optional<LongMode> const mode = image.long_mode()) {
-      layout.page_tables =
-          slots_.place_tables(vm_, board_.board, memory_, mode->table_bytes(memory_.regions()),
-                              mode->windows());
-      mode->build_tables(memory_.tail(), layout.page_tables, memory_.regions());
-    }
-    kvm::set_cpu_state(vcpu(), image.boot(memory_, layout));
-    for (unsigned index = 0; index < vcpu_count_; ++index) kvm::set_boot_msrs(vcpu(index));
+    detail::boot_image(image, *this, slots_);
   }
 
   /// Runs vCPU 0 on this thread, and the others on threads of their own, until one of them stops;

@@ -20,7 +20,8 @@ MAY_INCLUDE = {
     "kvm": {"base", "memory"},
     "x86": {"base", "memory"},
     "boot": {"base", "memory", "x86"},
-    "machine": {"base", "memory", "device", "kvm", "x86", "boot"},
+    "firmware": {"base", "memory", "device", "boot"},
+    "machine": {"base", "memory", "device", "kvm", "x86", "boot", "firmware"},
     "umbrella": {"base", "memory", "device", "kvm", "x86", "boot", "machine"},
 }
 

@@ -33,6 +33,7 @@
 
 #include <portico/base/match.hpp>
 #include <portico/device/access.hpp>
+#include <portico/device/acpi_role.hpp>
 #include <portico/device/context.hpp>
 #include <portico/device/dispatch.hpp>
 #include <portico/device/entry_traits.hpp>
@@ -161,6 +162,13 @@ class DynamicMap {
   /// As DeviceMap's.
   [[nodiscard]] std::optional<std::uint32_t> irq_of(std::size_t entry) const noexcept {
     return entry < placements_.size() ? placements_[entry].irq : std::nullopt;
+  }
+
+  /// How the device of a placement is described to a guest.
+  [[nodiscard]] AcpiRole acpi_role_of(std::size_t entry) const {
+    return match(*slots_[entry], []<class Held>(Held const&) {
+      return portico::acpi_role_of<typename detail::DeviceOf<Held>::type>();
+    });
   }
 
   /// As DeviceMap's; for placements beyond the last it does nothing.

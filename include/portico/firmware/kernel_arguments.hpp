@@ -1,0 +1,44 @@
+/// What a Linux kernel has to be told on its command line about a board.
+///
+///     #include <portico/device/device_map.hpp>
+///     #include <portico/firmware/kernel_arguments.hpp>
+///
+///     /// "console=ttyS0 pci=off": without a PCI bus in the map, a kernel need not look for one.
+///     template <class Board>
+///     std::string command_line(Board const& board) {
+///       return "console=ttyS0 " + portico::kernel_arguments(portico::describe_board(board));
+///     }
+///
+/// Source: Linux, Documentation/admin-guide/kernel-parameters.txt.
+#pragma once
+
+#include <cstdint>
+#include <string>
+
+#include <portico/boot/image_file.hpp>
+#include <portico/firmware/described_board.hpp>
+
+namespace portico {
+
+/// `virtio_mmio.device=` for each virtio device in MMIO ("LNRO0005"): for kernels that have
+/// CONFIG_VIRTIO_MMIO_CMDLINE_DEVICES and no ACPI. With both, a kernel would see each device twice.
+inline std::string virtio_mmio_arguments(DescribedBoard const& board) {
+  std::string text;
+  for (DescribedDevice const& device : board.devices) {
+    if (device.role.hid != "LNRO0005" || !device.irq || device.ranges.empty()) continue;
+    DescribedRange const& range = device.ranges[0];
+    if (!text.empty()) text += ' ';
+    text += "virtio_mmio.device=" + detail::hexadecimal(range.size) + "@" +
+            detail::hexadecimal(range.base) + ":" + std::to_string(*device.irq);
+  }
+  return text;
+}
+
+/// What spares a kernel the search for what the map does not have. Linux 6.1 makes 33,000 accesses
+/// to PCI's configuration ports before it knows that there is no bus.
+inline std::string kernel_arguments(DescribedBoard const& board) {
+  bool const has_pci = board.find("PNP0A03") != nullptr || board.find("PNP0A08") != nullptr;
+  return has_pci ? "" : "pci=off";
+}
+
+}  // namespace portico
