@@ -3,7 +3,7 @@
 ///     #include <portico/device/device_map.hpp>
 ///     #include <portico/firmware/kernel_arguments.hpp>
 ///
-///     /// "console=ttyS0 pci=off": without a PCI bus in the map, a kernel need not look for one.
+///     /// "console=ttyS0 pci=off reboot=t": there is no PCI bus and no register that resets.
 ///     template <class Board>
 ///     std::string command_line(Board const& board) {
 ///       return "console=ttyS0 " + portico::kernel_arguments(portico::describe_board(board));
@@ -34,11 +34,15 @@ inline std::string virtio_mmio_arguments(DescribedBoard const& board) {
   return text;
 }
 
-/// What spares a kernel the search for what the map does not have. Linux 6.1 makes 33,000 accesses
-/// to PCI's configuration ports before it knows that there is no bus.
+/// What spares a kernel the search for what the map does not have, and makes it reboot.
+///
+/// Linux 6.1 makes 33,000 accesses to PCI's configuration ports before it knows that there is no
+/// bus. Where there are no power-management registers it believes that only EFI can reboot.
 inline std::string kernel_arguments(DescribedBoard const& board) {
-  bool const has_pci = board.find("PNP0A03") != nullptr || board.find("PNP0A08") != nullptr;
-  return has_pci ? "" : "pci=off";
+  std::string text;
+  if (board.find("PNP0A03") == nullptr && board.find("PNP0A08") == nullptr) text = "pci=off";
+  if (board.power() != nullptr) return text;
+  return text + (text.empty() ? "" : " ") + (board.reset() != nullptr ? "reboot=a" : "reboot=t");
 }
 
 }  // namespace portico
