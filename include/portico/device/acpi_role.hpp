@@ -28,7 +28,9 @@ namespace portico {
 struct AcpiPowerManagement {
   std::uint32_t event = 0;               ///< PM1 status and enable, 2 bytes each
   std::uint32_t control = 4;             ///< PM1 control, 2 bytes
-  std::optional<std::uint32_t> timer{};  ///< PM timer, 4 bytes, 32 bits wide
+  std::optional<std::uint32_t> timer{};  ///< PM timer, 4 bytes
+  bool timer_has_32_bits = false;        ///< otherwise 24
+  bool power_button = false;             ///< there is one in PM1 status
   std::uint8_t soft_off = 5;             ///< SLP_TYP that powers the machine off
 };
 

@@ -101,6 +101,7 @@ inline Table fadt(DescribedBoard const& board, std::uint64_t facs, std::uint64_t
   constexpr std::uint32_t c1 = 1U << 2;
   constexpr std::uint32_t no_power_button = 1U << 4;
   constexpr std::uint32_t no_sleep_button = 1U << 5;
+  constexpr std::uint32_t no_alarm = 1U << 6;  // of the clock, in the fixed registers
   constexpr std::uint32_t timer_32_bits = 1U << 8;
   constexpr std::uint32_t has_reset = 1U << 10;
   constexpr std::uint32_t hardware_reduced = 1U << 20;
@@ -110,14 +111,15 @@ inline Table fadt(DescribedBoard const& board, std::uint64_t facs, std::uint64_t
   constexpr std::uint16_t no_rtc = 1U << 5;
 
   Table made(276, '\0');
-  std::uint32_t flags = wbinvd | c1 | no_power_button | no_sleep_button;
+  std::uint32_t flags = wbinvd | c1 | no_sleep_button | no_alarm;
   DescribedDevice const* const power = board.power();
   if (power != nullptr) {
     put(made, 36, static_cast<std::uint32_t>(facs));
     detail::put_power(made, *power);
-    if (power->role.power->timer) flags |= timer_32_bits;
+    if (power->role.power->timer_has_32_bits) flags |= timer_32_bits;
+    if (!power->role.power->power_button) flags |= no_power_button;
   } else {
-    flags |= hardware_reduced;
+    flags |= hardware_reduced | no_power_button;
   }
   put(made, 40, static_cast<std::uint32_t>(dsdt));
   put(made, 140, dsdt);

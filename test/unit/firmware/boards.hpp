@@ -34,7 +34,8 @@ struct Virtio {
 };
 
 struct Power {
-  static constexpr AcpiPowerManagement acpi_power{.event = 0, .control = 4, .timer = 8};
+  static constexpr AcpiPowerManagement acpi_power{
+      .event = 0, .control = 4, .timer = 8, .power_button = true};
   static constexpr AcpiReset acpi_reset{.offset = 12, .value = 1};
 
   void write(std::uint16_t) {}
