@@ -4,7 +4,9 @@
 
 #include <portico/base/bytes.hpp>
 #include <portico/x86/cpu_state.hpp>
+#include <portico/x86/descriptors.hpp>
 #include <portico/x86/long_mode.hpp>
+#include <portico/x86/protected_mode.hpp>
 #include <portico/x86/real_mode.hpp>
 
 namespace portico {
@@ -68,6 +70,38 @@ TEST(RealMode, SegmentsByTheirSelector) {
   static_assert(x86::real_code_segment(0xF000).base == 0xF'0000);
   static_assert(x86::real_data_segment(0x7C0).base == 0x7C00 &&
                 x86::real_data_segment(0x7C0).selector == 0x7C0);
+}
+
+TEST(ProtectedMode, SegmentsAreFlatAndThereIsNoPaging) {
+  constexpr x86::CpuState state = ProtectedMode{.eip = 0x10'000C, .esp = 0x9'0000}.cpu_state();
+  EXPECT_EQ(state.rip, 0x10'000CU);
+  EXPECT_EQ(state.rsp, 0x9'0000U);
+  EXPECT_EQ(state.rflags, 2U);
+  EXPECT_EQ(state.cr0, 0x11U);
+  EXPECT_EQ(state.cr4, 0U);
+  EXPECT_EQ(state.efer, 0U);
+  for (x86::Segment const& segment : {state.cs, state.ds, state.es, state.fs, state.gs, state.ss}) {
+    EXPECT_EQ(segment.base, 0U);
+    EXPECT_EQ(segment.limit, 0xFFFF'FFFFU);
+    EXPECT_TRUE(segment.g);
+    EXPECT_TRUE(segment.db);
+    EXPECT_FALSE(segment.l);
+  }
+  EXPECT_EQ(state.cs.type, x86::SegmentType::code);
+  EXPECT_EQ(state.tr.limit, 0x67U);
+}
+
+TEST(Descriptors, HaveTheirBitsInPlace) {
+  constexpr x86::CpuState flat = ProtectedMode{}.cpu_state();
+  static_assert(x86::descriptor(flat.cs) == 0x00CF'9B00'0000'FFFF);
+  static_assert(x86::descriptor(flat.ds) == 0x00CF'9300'0000'FFFF);
+  constexpr x86::Segment odd{.base = 0x1234'5678,
+                             .limit = 0xF'EDCB,
+                             .type = x86::SegmentType::busy_tss,
+                             .dpl = 3,
+                             .s = false};
+  static_assert(x86::descriptor(odd) == 0x120F'EB34'5678'EDCB);
+  static_assert(x86::descriptor({.present = false}) >> 47 == 0);
 }
 
 }  // namespace
