@@ -39,6 +39,7 @@
 #include <cerrno>
 #include <cstdint>
 #include <mutex>
+#include <string_view>
 #include <system_error>
 #include <utility>
 
@@ -63,6 +64,7 @@ template <class Backend = ConsoleBackend>
 class Uart16550 {
  public:
   static constexpr auto threads = Threads::any;
+  static constexpr std::string_view acpi_hid = "PNP0501";
 
   using State = Uart16550Registers::State;
 
