@@ -200,6 +200,9 @@ class GuestMemory {
   }
 
  private:
+  static constexpr std::uint64_t huge_page = 2 * MiB;
+  static constexpr std::uint64_t huge_from = 64 * MiB;
+
   static void require_pages(std::uint64_t base, std::uint64_t size) {
     if (size == 0 || size % page_bytes != 0 || base % page_bytes != 0 || base + size < base)
       throw std::invalid_argument{
@@ -212,16 +215,32 @@ class GuestMemory {
     // Page tables for all of RAM by 4 KiB pages take 1/512 of it and a few tables more; untouched,
     // they cost nothing.
     std::uint64_t const tail = align_up(size / 512, page_bytes) + 64 * KiB;
-    void* const address = size + tail < size
+    // With addresses that are the same to the host and to the guest modulo 2 MiB, the host can back
+    // RAM by pages of that size: a guest that boots Linux then leaves thousands of times less for
+    // missing pages. A small guest would pay for the clearing of what it never uses.
+    std::uint64_t const slack = size >= huge_from ? huge_page : 0;
+    std::uint64_t const wanted = size + tail + slack;
+    void* const address = wanted < size
                               ? MAP_FAILED
-                              : ::mmap(nullptr, size + tail, PROT_READ | PROT_WRITE,
+                              : ::mmap(nullptr, wanted, PROT_READ | PROT_WRITE,
                                        MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
     if (address == MAP_FAILED)
-      throw std::system_error{size + tail < size ? ENOMEM : errno, std::system_category(),
+      throw std::system_error{wanted < size ? ENOMEM : errno, std::system_category(),
                               "guest memory: mmap of " + std::to_string(size) + " bytes"};
     host_ = static_cast<std::byte*>(address);
     size_ = size;
     tail_size_ = tail;
+    if (slack > 0) align_to_huge_pages(slack);
+  }
+
+  /// Gives back what is in excess of `slack`, before and behind, and asks for huge pages; a host
+  /// that has none says no, and that is all.
+  void align_to_huge_pages(std::uint64_t slack) noexcept {
+    std::uint64_t const before = (0 - reinterpret_cast<std::uintptr_t>(host_)) % huge_page;
+    if (before > 0) ::munmap(host_, before);
+    host_ += before;
+    if (slack > before) ::munmap(host_ + size_ + tail_size_, slack - before);
+    ::madvise(host_, size_, MADV_HUGEPAGE);
   }
 
   void unmap() noexcept {

@@ -280,5 +280,15 @@ TEST(GuestMemory, AgreesWithByteByByteLooks) {
   }
 }
 
+TEST(GuestMemory, MuchRamStandsSoThatTheHostCanUseHugePages) {
+  GuestMemory memory{64 * MiB + 4 * KiB};
+  EXPECT_EQ(reinterpret_cast<std::uintptr_t>(memory.regions()[0].host) % (2 * MiB), 0U);
+  // All of it is there, and the room behind it, and nothing is given back twice.
+  EXPECT_TRUE(memory.write(64 * MiB + 4 * KiB - 1, std::uint8_t{1}));
+  memory.tail()[memory.tail().size() - 1] = std::byte{2};
+  GuestMemory const moved{std::move(memory)};
+  EXPECT_EQ(moved.read<std::uint8_t>(64 * MiB + 4 * KiB - 1), std::uint8_t{1});
+}
+
 }  // namespace
 }  // namespace portico
