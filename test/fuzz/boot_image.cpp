@@ -7,6 +7,7 @@
 #include "input.hpp"
 
 #include <cstddef>
+#include <iterator>
 #include <string>
 #include <vector>
 
@@ -93,7 +94,20 @@ Bytes multiboot_with_addresses() {
   return made;
 }
 
+/// Moves all addresses in the kernel to a place where something ends or begins.
+void relocate(Input& input, std::vector<std::byte>& bytes) {
+  constexpr std::uint32_t edges[] = {0,         0x9'FC00,  0xA'0000,  0xE'0000,
+                                     0x20'0000, 0x20'1000, 0x0FFF'F0, 0xFFFF'FFF0};
+  std::uint64_t const place = input.address_near(edges[input.below(std::size(edges))]);
+  for (std::size_t at = 0; at + 4 <= bytes.size(); at += 4) {
+    auto const value = portico::load<std::uint32_t>(&bytes[at]);
+    if (value < 0x10'0000 || value >= 0x10'0100) continue;
+    portico::store(&bytes[at], static_cast<std::uint32_t>(place + (value - 0x10'0000)));
+  }
+}
+
 void change(Input& input, std::vector<std::byte>& bytes) {
+  if (input.below(4) == 0) return relocate(input, bytes);
   if (input.below(8) == 0) {
     bytes.resize(input.below(bytes.size() + 8192));
     return;

@@ -1,6 +1,7 @@
 // Images, page tables, and the memory slots that KVM is told about.
 #include <gtest/gtest.h>
 
+#include <optional>
 #include <stdexcept>
 #include <string>
 #include <vector>
@@ -162,6 +163,51 @@ TEST(Loading, LaterTablesFitIntoTheRoomOfTheFirst) {
   FakeMachine<DeviceMap<>> other{GuestMemory{4 * MiB}, DeviceMap<>{}};
   other.load(Image{}, large_pages);
   EXPECT_THROW(other.load(Image{}, small_pages), std::logic_error);
+}
+
+/// An image with a boot protocol of its own.
+struct Kernel {
+  [[nodiscard]] std::optional<LongMode> long_mode() const { return mode; }
+
+  [[nodiscard]] x86::CpuState boot(GuestMemory& memory, BootLayout const& given) const {
+    layout = given;
+    EXPECT_TRUE(memory.read<std::uint64_t>(given.rsdp));
+    return LongMode::cpu_state(given.page_tables, 0x10'0200, 0);
+  }
+
+  std::optional<LongMode> mode = large_pages;
+  mutable BootLayout layout{};
+};
+
+struct Port8 {
+  static constexpr auto threads = Threads::any;
+  void write(std::uint8_t) {}
+};
+
+TEST(Loading, AKernelIsToldAboutTheMachine) {
+  using Board = DeviceMap<Port<0x3F8, Port8, Irq<4>>>;
+  FakeMachine<Board, Vcpus<2>> machine{GuestMemory{4 * MiB}, Board{}, Vcpus<2>{}};
+  Kernel const kernel;
+  machine.load(kernel);
+  EXPECT_EQ(machine.vcpu().registers.rip, 0x10'0200U);
+  EXPECT_EQ(machine.vcpu().special.cr3, 4 * MiB);
+  EXPECT_EQ(kernel.layout.rsdp, 0xE'0000U);
+  EXPECT_EQ(machine.memory().read<std::uint32_t>(0xF'0000), 0x5F50'4D5FU);  // the MP table
+  MemoryRange const last = kernel.layout.memory_map.ranges()[4];
+  EXPECT_EQ(last.base, 4 * MiB);  // the page tables are nobody's
+  EXPECT_EQ(last.size, large_pages.table_bytes(4 * MiB));
+  EXPECT_EQ(last.kind, MemoryKind::reserved);
+  for (unsigned index = 0; index < 2; ++index)
+    EXPECT_EQ(machine.vcpu(index).msrs[kvm::msr_mtrr_default_type], 0x806U);
+}
+
+TEST(Loading, AKernelWithoutPagingAndLinesGetsNoTablesForThem) {
+  FakeMachine<DeviceMap<>> machine{GuestMemory{4 * MiB}, DeviceMap<>{}};
+  Kernel const kernel{.mode = std::nullopt};
+  machine.load(kernel);
+  EXPECT_EQ(kernel.layout.memory_map.ranges().size(), 4U);
+  EXPECT_EQ(machine.memory().read<std::uint32_t>(0xF'0000), 0U);
+  EXPECT_TRUE(slots_of(machine).empty());
 }
 
 }  // namespace
