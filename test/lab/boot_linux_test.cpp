@@ -1,5 +1,5 @@
-// Debian's kernel, unmodified, on a machine of two devices: from its bzImage and from its vmlinux, to
-// its first process and through a script. The devices are found by ACPI tables, or by an MP table.
+// Debian's kernel, unmodified, on a machine of two devices: from its bzImage and from its vmlinux,
+// to its first process and through a script. The devices are found by ACPI tables, or by an MP table.
 #include <gtest/gtest.h>
 #include <unistd.h>
 

@@ -2,9 +2,9 @@
 ///
 ///     #include <portico/boot/elf_file.hpp>
 ///
-///     /// Loads an executable by its physical addresses; gives the address of its first instruction.
+///     /// Loads an executable by its physical addresses; gives where its first instruction is.
 ///     std::uint64_t load(portico::ImageFile const& file, portico::GuestMemory& ram) {
-///       portico::ElfFile const elf{file};                        // ImageError: which field is wrong
+///       portico::ElfFile const elf{file};                    // ImageError: which field is wrong
 ///       portico::MemoryMap const map = portico::pc_memory_map(ram.regions());
 ///       portico::Room room{file, ram, map};
 ///       elf.load(room);

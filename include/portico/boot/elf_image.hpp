@@ -6,7 +6,7 @@
 ///
 ///     int main(int, char** argv) {
 ///       portico::Machine machine{portico::GuestMemory{8 * portico::MiB}, portico::DeviceMap<>{}};
-///       machine.load(portico::ElfImage{argv[1]});        // ELF64: long mode; ELF32: protected mode
+///       machine.load(portico::ElfImage{argv[1]});     // ELF64: long mode; ELF32: protected mode
 ///       return std::holds_alternative<portico::Halted>(machine.run()) ? 0 : 1;
 ///     }
 ///

@@ -1,5 +1,5 @@
-/// The pieces that boot protocols hand to a kernel beside its image: a command line, an initial file
-/// system, descriptor tables.
+/// The pieces that boot protocols hand to a kernel beside its image: a command line, an initial
+/// file system, descriptor tables.
 ///
 ///     #include <portico/boot/handover.hpp>
 ///
@@ -28,8 +28,8 @@
 
 namespace portico::detail {
 
-/// Where small structures go: conventional memory above its first 64 KiB, which kernels like to have
-/// for themselves; on a machine that has none, the highest place below 4 GiB.
+/// Where small structures go: conventional memory above its first 64 KiB, which kernels like to
+/// have for themselves; on a machine that has none, the highest place below 4 GiB.
 inline std::uint64_t place_small(Room const& room, ImageFile const& image, std::string_view what,
                                  std::uint64_t size, std::uint64_t alignment) {
   std::optional<std::uint64_t> place =
@@ -58,8 +58,8 @@ inline std::uint64_t put_text(Room& room, ImageFile const& image, std::string_vi
              1);
 }
 
-/// Loads a whole file as high as possible, at a page, so that it ends at or below `limit`; gives its
-/// address.
+/// Loads a whole file as high as possible, at a page, so that it ends at or below `limit`; gives
+/// its address.
 inline std::uint64_t put_file(Room& room, ImageFile const& file, std::string_view what,
                               std::uint64_t limit) {
   auto const place = room.find_high(file.size(), GuestMemory::page_bytes, pc::high_memory, limit);

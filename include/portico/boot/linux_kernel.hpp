@@ -11,8 +11,8 @@
 ///
 /// The kernel is loaded where it prefers to be, or above that if RAM is not there; the initial file
 /// system at the highest address that the kernel allows; boot_params, with the memory map and the
-/// address of the ACPI tables, and the command line in conventional memory. The CPU starts in 64-bit
-/// mode, RAM mapped onto itself, at the kernel's 64-bit entry.
+/// address of the ACPI tables, and the command line in conventional memory. The CPU starts in
+/// 64-bit mode, RAM mapped onto itself, at the kernel's 64-bit entry.
 ///
 /// Limits: protocol 2.12 (Linux 3.8) and later, kernels with a 64-bit entry only; nothing above 4
 /// GiB; no EFI, no video mode. Source: Linux, Documentation/arch/x86/boot.rst and zero-page.rst.

@@ -8,7 +8,7 @@
 ///       std::uint64_t sum = 0;
 ///       for (portico::MemoryRange const& range : portico::pc_memory_map(ram.regions()).ranges())
 ///         if (range.kind == portico::MemoryKind::ram) sum += range.size;
-///       return sum;                              // 256 MiB of RAM: all but its 385 KiB below 1 MiB
+///       return sum;                             // 256 MiB of RAM: all but its 385 KiB below 1 MiB
 ///     }
 ///
 /// Below 1 MiB it is a PC: conventional memory up to 0x9FC00, 1 KiB of extended BIOS data, a hole

@@ -6,7 +6,7 @@
 ///     template <class Board>
 ///     void boot(portico::Machine<Board>& machine) {
 ///       machine.load(portico::MultibootKernel{
-///           "kernel", {.command_line = "root=module", .modules = {{"initramfs"}, {"fs.img", "ro"}}}});
+///           "kernel", {.command_line = "quiet", .modules = {{"initramfs"}, {"fs.img", "ro"}}}});
 ///     }
 ///
 /// The kernel is loaded by its own addresses or its program headers, modules above it, each at a

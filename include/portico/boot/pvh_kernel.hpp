@@ -9,8 +9,8 @@
 ///           "vmlinux", {.initrd = "initrd", .command_line = "console=ttyS0"}});
 ///     }
 ///
-/// The kernel is loaded by its program headers; the initial file system, as module 0, at the highest
-/// address below 2 GiB; the start info, with the memory map and the address of the ACPI tables, and
+/// The kernel is loaded by its program headers; the initial file system, as module 0, at the
+/// highest address below 2 GiB; the start info, with the memory map and the address of the ACPI tables, and
 /// the command line in conventional memory. The CPU starts in 32-bit protected mode without paging,
 /// at the address in the note XEN_ELFNOTE_PHYS32_ENTRY, with the start info's address in EBX.
 ///

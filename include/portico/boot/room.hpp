@@ -7,7 +7,7 @@
 ///               portico::MemoryMap const& map) {
 ///       portico::Room room{file, ram, map};
 ///       file.read("the kernel", 0, room.take("the kernel", 0x10'0000, file.size()));
-///       std::uint64_t const text = room.find_high(100, 1, 0, portico::pc::conventional_end).value();
+///       auto const text = room.find_high(100, 1, 0, portico::pc::conventional_end).value();
 ///       room.write("the command line", text, gsl::span<std::byte const>{});   // no longer free
 ///     }
 ///
@@ -56,8 +56,8 @@ class Room {
     if (!bytes.empty()) std::memcpy(target.data(), bytes.data(), bytes.size());
   }
 
-  /// The lowest free place of `size` bytes from `from` on that ends at or below `limit`; `alignment`
-  /// is a power of two.
+  /// The lowest free place of `size` bytes from `from` on that ends at or below `limit`;
+  /// `alignment` is a power of two.
   [[nodiscard]] std::optional<std::uint64_t> find_low(std::uint64_t size, std::uint64_t alignment,
                                                       std::uint64_t from,
                                                       std::uint64_t limit) const {

@@ -1,4 +1,4 @@
-/// ACPI Machine Language: the few terms that describe devices, each a function that gives its bytes.
+/// ACPI Machine Language: the few terms that describe devices, each a function that gives bytes.
 ///
 ///     #include <portico/firmware/aml.hpp>
 ///

@@ -5,7 +5,7 @@
 ///     #include <portico/kvm/system.hpp>
 ///
 ///     /// Four vCPUs, each a core of one package.
-///     void introduce(portico::kvm::System const& system, std::array<portico::kvm::Vcpu, 4>& vcpus) {
+///     void tell(portico::kvm::System const& system, std::array<portico::kvm::Vcpu, 4>& vcpus) {
 ///       for (unsigned index = 0; index < 4; ++index)
 ///         vcpus[index].set_cpuid(
 ///             portico::kvm::guest_cpuid(system.supported_cpuid(), {.index = index, .count = 4}));

@@ -18,8 +18,8 @@ using test::text_at;
 
 constexpr std::uint64_t setup_bytes = 512 * 3;
 
-/// A bzImage of protocol 2.15 with two sectors of setup code and a kernel of 64 bytes, which wants 1
-/// MiB at 2 MiB.
+/// A bzImage of protocol 2.15 with two sectors of setup code and a kernel of 64 bytes, which wants
+/// 1 MiB at 2 MiB.
 Bytes bz_image() {
   Bytes bytes;
   bytes.put(0x1F1, std::uint8_t{2}).put(0x1F4, std::uint32_t{4}).put(0x1EF, std::uint8_t{0xFF});

@@ -67,8 +67,8 @@ def fault_of(folder, name):
             return f"{wanted!r} is not in:\n{text}"
     if not name.endswith("dsdt"):
         return None
-    said = subprocess.run(["iasl", "-oa", "-p", "again", f"{name}.dsl"], cwd=folder, capture_output=True,
-                          text=True)
+    said = subprocess.run(["iasl", "-oa", "-p", "again", f"{name}.dsl"], cwd=folder,
+                          capture_output=True, text=True)
     if said.returncode or "0 Errors, 0 Warnings" not in said.stdout:
         return said.stdout + said.stderr
     # The compiler writes its own name and version into the header, and the sum follows from that.
