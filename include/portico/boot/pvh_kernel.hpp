@@ -10,9 +10,10 @@
 ///     }
 ///
 /// The kernel is loaded by its program headers; the initial file system, as module 0, at the
-/// highest address below 2 GiB; the start info, with the memory map and the address of the ACPI tables, and
-/// the command line in conventional memory. The CPU starts in 32-bit protected mode without paging,
-/// at the address in the note XEN_ELFNOTE_PHYS32_ENTRY, with the start info's address in EBX.
+/// highest address below 2 GiB; the start info, with the memory map and the address of the ACPI
+/// tables, and the command line in conventional memory. The CPU starts in 32-bit protected mode
+/// without paging, at the address in the note XEN_ELFNOTE_PHYS32_ENTRY, with the start info's
+/// address in EBX.
 ///
 /// Limits: version 1 of the start info; one module. Source: Xen, docs/misc/pvh.pandoc and
 /// public/arch-x86/hvm/start_info.h.
