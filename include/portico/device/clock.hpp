@@ -18,6 +18,8 @@
 #include <atomic>
 #include <cstdint>
 
+#include <portico/device/alarm.hpp>
+
 namespace portico {
 
 /// Where the time comes from: the host's monotonic clock, or a number that a test moves.
@@ -59,8 +61,10 @@ class Clock {
  public:
   static constexpr std::uint64_t never = ~std::uint64_t{0};
 
-  /// A clock on `source`, which outlives it.
-  explicit Clock(TimeSource const& source) noexcept : source_{&source} {}
+  /// A clock on `source`. `alarm` wakes whoever services deadlines, if he sleeps; nullptr if nobody
+  /// does. Both outlive the clock.
+  explicit Clock(TimeSource const& source, Alarm* alarm = nullptr) noexcept
+      : source_{&source}, alarm_{alarm} {}
 
   /// Nanoseconds; comparable with `arm`.
   [[nodiscard]] std::uint64_t now() const noexcept { return source_->now(); }
@@ -68,7 +72,9 @@ class Clock {
   /// Asks for the device's `deadline()` to be called at `deadline` (nanoseconds) or soon after;
   /// replaces the one before.
   void arm(std::uint64_t deadline) noexcept {
-    deadline_.store(deadline, std::memory_order_release);
+    // Sequentially consistent, as the alarm is: either this sees him asleep, or he the deadline.
+    deadline_.store(deadline, std::memory_order_seq_cst);
+    if (alarm_ != nullptr) alarm_->due(deadline);
   }
 
   /// Takes the deadline back. A call of `deadline()` that has begun goes on.
@@ -76,7 +82,7 @@ class Clock {
 
   /// The deadline that is armed, or `never`.
   [[nodiscard]] std::uint64_t deadline() const noexcept {
-    return deadline_.load(std::memory_order_acquire);
+    return deadline_.load(std::memory_order_seq_cst);
   }
 
   /// For whoever services deadlines: true once for each deadline that `now` has reached.
@@ -88,6 +94,7 @@ class Clock {
 
  private:
   TimeSource const* source_;
+  Alarm* alarm_;
   std::atomic<std::uint64_t> deadline_{never};
 };
 

@@ -12,21 +12,34 @@
 #pragma once
 
 #include <sys/ioctl.h>
+#include <unistd.h>
 
 #include <atomic>
 #include <cstdint>
 #include <mutex>
+#include <variant>
+
+#include <portico/base/match.hpp>
+#include <portico/device/irq_inputs.hpp>
 
 namespace portico {
 
-/// A pin of an interrupt controller, reached by one ioctl; devices that share it drive it together:
-/// it is high while any of them holds it.
+/// A pin of an interrupt controller; devices that share it drive it together: it is high while any
+/// of them holds it. There are three kinds, for controllers in the kernel, for messages, and for
+/// controllers in the board.
 class IrqPin {
  public:
   /// `request` is the ioctl on `descriptor` that takes a {u32 pin, u32 level} (KVM_IRQ_LINE); the
   /// descriptor stays the caller's and outlives the pin.
   IrqPin(int descriptor, unsigned long request, std::uint32_t number) noexcept
-      : descriptor_{descriptor}, request_{request}, number_{number} {}
+      : way_{Ioctl{descriptor, request, number}} {}
+
+  /// Each rise signals an eventfd (which an irqfd turns into an interrupt); the descriptor stays the
+  /// caller's and outlives the pin.
+  explicit IrqPin(int eventfd) noexcept : way_{Event{eventfd}} {}
+
+  /// Line `number` of `inputs`, which outlive the pin.
+  IrqPin(IrqInputs& inputs, std::uint32_t number) noexcept : way_{Input{&inputs, number}} {}
 
   /// One of the devices begins or ends to hold the pin. From any thread.
   void change(bool up) noexcept {
@@ -36,13 +49,8 @@ class IrqPin {
     holders_ += up ? 1 : -1;
     bool const is_high = holders_ > 0;
     if (is_high == was_high) return;
-
-    struct {
-      std::uint32_t number;
-      std::uint32_t level;
-    } line{number_, is_high ? 1U : 0U};
-
-    if (::ioctl(descriptor_, request_, &line) < 0) failed_.fetch_add(1, std::memory_order_relaxed);
+    if (!match(way_, [&](auto const& way) { return way.drive(is_high); }))
+      failed_.fetch_add(1, std::memory_order_relaxed);
   }
 
   /// How often the host refused.
@@ -51,12 +59,44 @@ class IrqPin {
   }
 
  private:
+  struct Ioctl {
+    int descriptor;
+    unsigned long request;
+    std::uint32_t number;
+
+    [[nodiscard]] bool drive(bool level) const noexcept {
+      struct {
+        std::uint32_t number;
+        std::uint32_t level;
+      } line{number, level ? 1U : 0U};
+
+      return ::ioctl(descriptor, request, &line) >= 0;
+    }
+  };
+
+  struct Event {
+    int descriptor;
+
+    [[nodiscard]] bool drive(bool level) const noexcept {
+      std::uint64_t const one = 1;
+      return !level || ::write(descriptor, &one, sizeof one) == sizeof one;
+    }
+  };
+
+  struct Input {
+    IrqInputs* inputs;
+    std::uint32_t number;
+
+    [[nodiscard]] bool drive(bool level) const noexcept {
+      inputs->change(number, level);
+      return true;
+    }
+  };
+
   std::mutex mutex_;
   int holders_ = 0;
   std::atomic<std::uint64_t> failed_{0};
-  int descriptor_;
-  unsigned long request_;
-  std::uint32_t number_;
+  std::variant<Ioctl, Event, Input> way_;
 };
 
 /// One entry's end of a line: to a pin, or to nowhere, where only the counters tell (as in a test).
