@@ -1,10 +1,8 @@
 // A machine whose devices a configuration file places: the same device models as in the other
 // examples, on a map made at run time. README.md beside this file has the format.
 #include <algorithm>
-#include <chrono>
 #include <cstdio>
 #include <string>
-#include <thread>
 #include <utility>
 #include <variant>
 #include <vector>
@@ -90,17 +88,7 @@ int run(Options const& options) {
                                   [&] { return make_board(config, input, output); }};
   machine.load(portico::FlatImage{config.image},
                portico::LongMode{config.page, windows(machine.board())}, config.start);
-  portico::Stop stop = portico::Requested{};
-  {
-    // Consoles gather output, and are to write it soon.
-    std::jthread const service{[&](std::stop_token const& done) {
-      while (!done.stop_requested()) {
-        machine.service_deadlines();
-        std::this_thread::sleep_for(std::chrono::milliseconds{8});
-      }
-    }};
-    stop = machine.run();
-  }
+  portico::Stop const stop = machine.run();
   for (portico::Placement const& placement : machine.board().placements())
     if (auto* const console = machine.board().find<Console>(placement.name)) console->flush();
   if (output.terminal()) output.end_line();

@@ -112,7 +112,8 @@ class Guest {
 
  private:
   std::string label_;
-  portico::Machine<Board> machine_;
+  // One thread serves the consoles of all guests.
+  portico::Machine<Board, portico::DeadlinesByHand> machine_;
   examples::Observers<Board> observers_;
   portico::Stop stop_ = portico::Requested{};
   std::string failure_;

@@ -1,5 +1,5 @@
 // An option of an entry, given to a machine.
-// FIRST: portico::Machine: the options are Vcpus<N>, HostCpuid, KickSignal and Hypervisor<System>
+// FIRST: portico::Machine: the options are Vcpus<N>, HostCpuid, KernelIrqchip, KernelPit
 // EXPECT: MachineOption<portico::Size<2>
 #include <portico/machine.hpp>
 

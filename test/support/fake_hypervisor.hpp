@@ -18,7 +18,9 @@
 #include <functional>
 #include <map>
 #include <memory>
+#include <mutex>
 #include <string_view>
+#include <system_error>
 #include <utility>
 #include <vector>
 
@@ -83,6 +85,13 @@ class FakeVcpu {
 
   bool immediate_exit(bool on) noexcept { return kvm::set_immediate_exit(page(), on); }
 
+  /// KVM_INTERRUPT.
+  [[nodiscard]] int try_interrupt(std::uint8_t vector) noexcept {
+    if (refuses_interrupts != 0) return refuses_interrupts;
+    interrupts.push_back(vector);
+    return 0;
+  }
+
   [[nodiscard]] kvm_regs regs() const { return registers; }
 
   void set_regs(kvm_regs const& wanted) { registers = wanted; }
@@ -101,6 +110,15 @@ class FakeVcpu {
   }
 
   // --- For steps: what the guest did
+
+  /// What KVM says of interrupts at an exit: IF, and whether one may be queued.
+  void takes_interrupts(bool ready, bool flag = true) noexcept {
+    page().ready_for_interrupt_injection = ready ? 1 : 0;
+    page().if_flag = flag ? 1 : 0;
+  }
+
+  /// Whether the machine asked for an exit as soon as the guest can take an interrupt.
+  [[nodiscard]] bool window_is_asked_for() noexcept { return page().request_interrupt_window != 0; }
 
   /// An exit that has only a reason.
   void exits(std::uint32_t reason) { page().exit_reason = reason; }
@@ -142,8 +160,10 @@ class FakeVcpu {
   kvm_sregs special{};
   std::map<std::uint32_t, std::uint64_t> msrs{};
   bool has_cpuid = false;
-  int runs = 0;         ///< how often run() was called
-  int completions = 0;  ///< how often with immediate_exit set
+  std::vector<std::uint8_t> interrupts{};  ///< vectors that were queued
+  int refuses_interrupts = 0;              ///< errno value of the next KVM_INTERRUPTs
+  int runs = 0;                            ///< how often run() was called
+  int completions = 0;                     ///< how often with immediate_exit set
 
  private:
   struct Pages {
@@ -208,12 +228,45 @@ class FakeVm {
 
   void create_irqchip() { has_irqchip = true; }
 
+  void create_pit2() { has_pit = true; }
+
+  void split_irqchip(unsigned pins) { ioapic_routes = pins; }
+
+  bool signal_msi(std::uint64_t address, std::uint32_t data) {
+    std::lock_guard const guard{*mutex};
+    messages.push_back({address, data});
+    return true;
+  }
+
+  void set_gsi_routing(gsl::span<kvm_irq_routing_entry const> table) {
+    std::lock_guard const guard{*mutex};
+    if (refuses_routes) throw std::system_error{ENOMEM, std::system_category(), "routes"};
+    routes.assign(table.begin(), table.end());
+    routes_before_message = messages.size();
+  }
+
+  void irqfd(kvm_irqfd const& request) { irqfds.push_back(request); }
+
+  /// The messages that were sent. From any thread.
+  [[nodiscard]] std::vector<MsiMessage> sent() const {
+    std::lock_guard const guard{*mutex};
+    return messages;
+  }
+
   [[nodiscard]] Fd const& fd() const noexcept { return fd_; }
 
   std::vector<Slot> slots{};
   unsigned vcpus = 0;
   bool has_real_mode_pages = false;
   bool has_irqchip = false;
+  bool has_pit = false;
+  unsigned ioapic_routes = 0;
+  bool refuses_routes = false;
+  std::vector<kvm_irq_routing_entry> routes{};
+  std::size_t routes_before_message = 0;  ///< messages sent when the routes were set last
+  std::vector<kvm_irqfd> irqfds{};
+  std::vector<MsiMessage> messages{};
+  std::unique_ptr<std::mutex> mutex = std::make_unique<std::mutex>();  // the vm moves
 
  private:
   Fd fd_{};

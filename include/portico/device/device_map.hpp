@@ -29,83 +29,15 @@
 
 #include <portico/base/bytes.hpp>
 #include <portico/base/contracts.hpp>
-#include <portico/base/made_by.hpp>
 #include <portico/device/access.hpp>
 #include <portico/device/context.hpp>
 #include <portico/device/dispatch.hpp>
 #include <portico/device/entries.hpp>
 #include <portico/device/map_checks.hpp>
 #include <portico/device/route.hpp>
+#include <portico/device/slots.hpp>
 
 namespace portico {
-
-namespace detail {
-
-/// An argument that makes the device by being called; its result is elided in place.
-template <class Held, class Argument>
-concept Makes =
-    !std::is_same_v<Held, std::remove_cvref_t<Argument>> && std::is_invocable_r_v<Held, Argument>;
-
-template <std::size_t Index, class Held>
-struct Slot {
-  Held held{};
-  constexpr Slot() = default;
-
-  template <class Argument>
-  constexpr Slot(std::in_place_t, Argument&& argument) : held(std::forward<Argument>(argument)) {}
-
-  template <class Argument>
-    requires Makes<Held, Argument>
-  constexpr Slot(std::in_place_t, Argument&& argument)
-      : held(made_by(std::forward<Argument>(argument))) {}
-};
-
-template <class Indices, class... Entries>
-class Slots;
-
-template <std::size_t... Index, class... Entries>
-class Slots<std::index_sequence<Index...>, Entries...>
-    : public Slot<Index, typename EntryTraits<Entries>::Held>... {
- public:
-  constexpr Slots() = default;
-
-  template <class... Arguments>
-  constexpr explicit Slots(std::in_place_t, Arguments&&... arguments)
-      : Slot<Index, typename EntryTraits<Entries>::Held>(std::in_place,
-                                                         std::forward<Arguments>(arguments))... {}
-
-  /// What entry `Wanted` holds: the device, or the lock with the device in it.
-  template <std::size_t Wanted>
-  [[nodiscard, gnu::always_inline]] constexpr auto& held() noexcept {
-    return static_cast<Slot<Wanted, typename EntryTraits<TypeAt<Wanted, Entries...>>::Held>&>(*this)
-        .held;
-  }
-};
-
-/// How many entries have a device of this type.
-template <class Device, class... Entries>
-inline constexpr std::size_t count_of_device =
-    (std::size_t{std::is_same_v<typename EntryTraits<Entries>::Device, Device>} + ... + 0);
-
-/// The first entry whose device is `Device`.
-template <class Device, class... Entries>
-consteval std::size_t index_of_device() {
-  std::size_t index = 0;
-  (void)((std::is_same_v<typename EntryTraits<Entries>::Device, Device> ? true
-                                                                        : (++index, false)) ||
-         ...);
-  return index;
-}
-
-/// The entry with this name; the number of entries if there is none.
-template <FixedText Name, class... Entries>
-consteval std::size_t index_of_name() {
-  std::size_t index = 0;
-  (void)((EntryTraits<Entries>::options.name == Name.view() ? true : (++index, false)) || ...);
-  return index;
-}
-
-}  // namespace detail
 
 /// What a map tells about one of its entries: for printers.
 struct EntryInfo {
@@ -191,6 +123,32 @@ class DeviceMap : detail::Slots<std::index_sequence_for<Entries...>, Entries...>
   static constexpr bool has_deadlines =
       (detail::HasDeadline<typename detail::EntryTraits<Entries>::Device> || ...);
 
+  /// For a machine that calls deadlines on a thread of their own: does not compile if a device's
+  /// `deadline()` must not meet its handlers.
+  static consteval auto check_deadlines() {
+    return std::bool_constant<(
+        decltype(detail::check_deadline<typename detail::EntryTraits<Entries>::Held>())::value &&
+        ...)>{};
+  }
+
+  /// How many entries have a device that passes `Test` (a class template with a `value`).
+  template <template <class> class Test>
+  static constexpr std::size_t count_where =
+      (std::size_t{Test<typename detail::EntryTraits<Entries>::Device>::value} + ... + 0);
+
+  /// The first of them; `size` if there is none.
+  template <template <class> class Test>
+  static constexpr std::size_t first_where = [] {
+    std::size_t index = 0;
+    (void)((Test<typename detail::EntryTraits<Entries>::Device>::value ? true : (++index, false)) ||
+           ...);
+    return index;
+  }();
+
+  /// What entry `Index` was given as: its device, or Locked<Device>.
+  template <std::size_t Index>
+  using HeldAt = typename Traits<Index>::Held;
+
   /// Calls `visit(Space, base, size, name)` for each range.
   template <class Visit>
   static void for_each_range(Visit visit) {
@@ -235,6 +193,18 @@ class DeviceMap : detail::Slots<std::index_sequence_for<Entries...>, Entries...>
   template <std::size_t Index>
   [[nodiscard]] constexpr auto& at() noexcept {
     return detail::device_in(this->template held<Index>());
+  }
+
+  /// Calls `function` with the device of entry `Index`, under its lock if it has one.
+  template <std::size_t Index, class Function>
+  decltype(auto) with(Function function) {
+    auto& held = this->template held<Index>();
+    if constexpr (Traits<Index>::locked) {
+      detail::Guard<typename Traits<Index>::Held> const guard{held};
+      return function(held.device());
+    } else {
+      return function(held);
+    }
   }
 
   /// The device of the one entry with this name.

@@ -54,6 +54,24 @@ consteval auto check_threads() {
   return std::true_type{};
 }
 
+/// Whether the device's `deadline()` may be called on another thread than its handlers.
+template <class Held>
+consteval bool deadline_is_safe() {
+  using Device = typename DeviceOf<Held>::type;
+  if constexpr (requires { Device::deadline_threads; })
+    return Device::deadline_threads == Threads::any;
+  else
+    return !HasDeadline<Device> || safe_for_threads<Held>();
+}
+
+template <class Held>
+consteval auto check_deadline() {
+  if constexpr (!deadline_is_safe<Held>()) {
+    [[maybe_unused]] rules::deadline_needs_a_lock<Held> const error{};
+  }
+  return std::true_type{};
+}
+
 /// Holds the lock of a Locked device.
 template <class Held>
 class Guard {

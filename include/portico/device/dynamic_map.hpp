@@ -124,6 +124,11 @@ class DynamicMap {
     return std::bool_constant<(decltype(detail::check_threads<Devices>())::value && ...)>{};
   }
 
+  /// As DeviceMap's.
+  static consteval auto check_deadlines() {
+    return std::bool_constant<(decltype(detail::check_deadline<Devices>())::value && ...)>{};
+  }
+
   /// Makes a device from `arguments` and puts it where `placement` says; it stays there. Throws
   /// std::invalid_argument, and places nothing, if it overlaps another, ends past its space, cannot
   /// hold its registers, or takes a name or a line that is taken.

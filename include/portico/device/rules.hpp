@@ -229,6 +229,53 @@ struct board_cannot_be_moved {
                 "Machine{memory, [&] { return Board{...}; }}.");
 };
 
+template <class Device>
+struct deadline_needs_a_lock {
+  static_assert(holds<Device>,
+                "A device's deadline() would be called by the machine's I/O thread while a vCPU is "
+                "in one of its handlers. To fix this: wrap it in the map, Locked<Device>; or let "
+                "the device say `static constexpr auto deadline_threads = portico::Threads::any;` "
+                "if deadline() is safe beside its handlers; or service deadlines yourself, with "
+                "the machine's option DeadlinesByHand.");
+};
+
+template <class Device>
+struct controller_needs_a_lock {
+  static_assert(holds<Device>,
+                "An interrupt controller in the board is driven by every thread that raises a "
+                "line. To fix this: wrap it in the map, Locked<Device>.");
+};
+
+template <class Device>
+struct controller_serves_one_vcpu {
+  static_assert(holds<Device>,
+                "A board whose only interrupt controller has one output (an 8259A) serves one "
+                "vCPU. To fix this: use Vcpus<1>, add an IOAPIC to the board, or leave the "
+                "controllers to KVM.");
+};
+
+template <class Line, class Device>
+struct irq_line_beyond_the_controller {
+  static_assert(holds<Line, Device>,
+                "An entry has an interrupt line that the board's controller lacks: an 8259A pair "
+                "has lines 0 to 15. To fix this: give the entry one of those, or add an IOAPIC.");
+};
+
+template <class Board>
+struct board_has_several_controllers {
+  static_assert(holds<Board>,
+                "A board has two interrupt controllers of one kind. To fix this: leave one 8259A "
+                "pair (one entry on both its ranges) and one IOAPIC.");
+};
+
+template <class Option, class Board>
+struct controllers_are_in_the_board {
+  static_assert(holds<Option, Board>,
+                "A machine is to have its interrupt controllers, or its 8254, in the kernel, and "
+                "the board has controllers of its own. To fix this: leave out the option, or the "
+                "controllers' entries.");
+};
+
 template <class Device, class Map>
 struct map_has_no_such_device {
   static_assert(holds<Device, Map>,

@@ -37,6 +37,7 @@
 
 #include <portico/base/contracts.hpp>
 #include <portico/device/clock.hpp>
+#include <portico/device/entries.hpp>
 #include <portico/device/run_control.hpp>
 #include <portico/devices/backend.hpp>
 #include <portico/devices/console_backend.hpp>
@@ -53,6 +54,8 @@ class DebugConsole {
   /// Nanoseconds from the first byte of an empty buffer to its deadline; the rest of the 50 ms is
   /// for the thread that services it.
   static constexpr std::uint64_t flush_after = 40'000'000;
+  /// `deadline` may come while the vCPU is in a handler.
+  static constexpr auto deadline_threads = Threads::any;
   /// How long the destructor, and `flush` if nothing else is said, wait for a reader.
   static constexpr int patience_milliseconds = 1000;
 

@@ -23,6 +23,7 @@
 #include <sys/syscall.h>
 
 #include <atomic>
+#include <cerrno>
 #include <cstddef>
 #include <cstdint>
 #include <utility>
@@ -216,8 +217,13 @@ class Vcpu {
   /// Queues interrupt `vector`, where no in-kernel controller does;
   /// page().ready_for_interrupt_injection must be set.
   void interrupt(std::uint8_t vector) {
+    if (int const error = try_interrupt(vector)) throw_errno("KVM_INTERRUPT", error);
+  }
+
+  /// The same; 0, or the errno value of the failure (EEXIST: one is queued already).
+  [[nodiscard]] int try_interrupt(std::uint8_t vector) noexcept {
     kvm_interrupt const request{.irq = vector};
-    call(fd_, KVM_INTERRUPT, "KVM_INTERRUPT", &request);
+    return try_call(fd_, KVM_INTERRUPT, &request) < 0 ? errno : 0;
   }
 
   /// Asks KVM to leave those classes in synced() at every exit, which needs KVM_CAP_SYNC_REGS and

@@ -138,6 +138,16 @@ class Vm {
     call(fd_, abi::set_gsi_routing, "KVM_SET_GSI_ROUTING", listing.data());
   }
 
+  /// Sends a message-signalled interrupt to in-kernel local APICs; false if KVM refuses it, or if
+  /// nobody took it.
+  bool signal_msi(std::uint64_t address, std::uint32_t data) noexcept {
+    kvm_msi message{};
+    message.address_lo = static_cast<std::uint32_t>(address);
+    message.address_hi = static_cast<std::uint32_t>(address >> 32);
+    message.data = data;
+    return try_call(fd_, KVM_SIGNAL_MSI, &message) > 0;
+  }
+
   /// Ties an eventfd to a line, or takes it back (KVM_IRQFD_FLAG_DEASSIGN).
   void irqfd(kvm_irqfd const& request) { call(fd_, KVM_IRQFD, "KVM_IRQFD", &request); }
 

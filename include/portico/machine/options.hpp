@@ -15,8 +15,11 @@
 
 #include <signal.h>
 
+#include <cstdint>
 #include <type_traits>
 
+#include <portico/device/clock.hpp>
+#include <portico/device/entries.hpp>
 #include <portico/kvm/system.hpp>
 
 namespace portico {
@@ -41,6 +44,22 @@ struct KickSignal {
 /// ms, of a start of 1.2 ms where it was measured.
 struct HostCpuid {};
 
+/// Interrupt controllers in the kernel, also where no entry of the board has a line: local APICs
+/// take messages and start other vCPUs, and a vCPU that halts waits in the kernel.
+struct KernelIrqchip {};
+
+/// The same, and the 8254 timer in the kernel too: ports 0x40 to 0x43 and 0x61, line 0.
+struct KernelPit {};
+
+/// No I/O thread: devices' deadlines come when the program calls Machine::service_deadlines().
+struct DeadlinesByHand {};
+
+/// Time stands still until the program moves it, `Machine::clock().set(nanoseconds)`; for tests,
+/// with DeadlinesByHand.
+struct ManualTime {
+  std::uint64_t start = 0;  ///< nanoseconds
+};
+
 /// What makes VMs, in place of KVM: for tests of the run loop.
 template <class System>
 struct Hypervisor {
@@ -53,9 +72,10 @@ template <class Option>
 struct MachineOption {
   static constexpr unsigned vcpus = 0;
   using System = void;
-  static_assert(std::is_same_v<Option, KickSignal> || std::is_same_v<Option, HostCpuid>,
-                "portico::Machine: the options are Vcpus<N>, HostCpuid, KickSignal and "
-                "Hypervisor<System>.");
+  static_assert(
+      one_of<Option, KickSignal, HostCpuid, KernelIrqchip, KernelPit, DeadlinesByHand, ManualTime>,
+      "portico::Machine: the options are Vcpus<N>, HostCpuid, KernelIrqchip, KernelPit, "
+      "DeadlinesByHand, ManualTime, KickSignal and Hypervisor<System>.");
 };
 
 template <unsigned Max>
@@ -113,6 +133,25 @@ consteval auto check_threads() {
     return decltype(Board::check_threads()){};
   else
     return std::true_type{};
+}
+
+/// Only a thread of the machine's own can surprise a device with its deadline.
+template <class Board, bool OnIoThread>
+consteval auto check_deadlines() {
+  if constexpr (OnIoThread)
+    return decltype(Board::check_deadlines()){};
+  else
+    return std::true_type{};
+}
+
+inline TimeSource time_source() { return TimeSource{}; }
+
+template <class First, class... Rest>
+TimeSource time_source([[maybe_unused]] First const& first, Rest const&... rest) {
+  if constexpr (std::is_same_v<First, ManualTime>)
+    return TimeSource::manual(first.start);
+  else
+    return time_source(rest...);
 }
 
 inline int kick_signal() { return SIGRTMIN; }

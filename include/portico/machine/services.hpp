@@ -28,10 +28,19 @@ template <class Board>
 using Clocks = std::array<Clock, Board::size>;
 
 template <class Board>
-Clocks<Board> make_clocks(TimeSource const& time) {
+Clocks<Board> make_clocks(TimeSource const& time, Alarm& alarm) {
   return [&]<std::size_t... Entry>(std::index_sequence<Entry...>) {
-    return Clocks<Board>{((void)Entry, Clock{time})...};
+    return Clocks<Board>{((void)Entry, Clock{time, &alarm})...};
   }(std::make_index_sequence<Board::size>{});
+}
+
+/// The earliest deadline that is armed, Clock::never if none is.
+template <class Clocks>
+std::uint64_t earliest_deadline(Clocks const& clocks) noexcept {
+  std::uint64_t earliest = Clock::never;
+  for (Clock const& clock : clocks)
+    if (clock.deadline() < earliest) earliest = clock.deadline();
+  return earliest;
 }
 
 /// References to a machine's parts, by the type that a handler names.

@@ -21,6 +21,7 @@
 #include <variant>
 
 #include <portico/base/match.hpp>
+#include <portico/device/run_control.hpp>
 #include <portico/kvm/abi.hpp>
 #include <portico/kvm/exit.hpp>
 
@@ -96,6 +97,13 @@ inline char const* suberror_name(std::uint32_t suberror) {
 }  // namespace detail
 
 namespace detail {
+
+/// What the machine's brake was pulled for.
+inline Stop stop_asked_for(RunControl const& control) noexcept {
+  if (control.request() == RunControl::Request::exit) return GuestExit{control.code()};
+  if (control.request() == RunControl::Request::reset) return Reset{};
+  return Requested{};
+}
 
 /// How an exit that is no access ends the run, or nothing if it does not; `rip` is asked only where
 /// it is told. A visitor of kvm::visit, which does without the variant; Ended is an optional Stop.

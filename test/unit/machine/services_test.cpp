@@ -48,12 +48,12 @@ struct Raiser {
   void write(std::uint8_t level, IrqLine& line) { line.set(level != 0); }
 };
 
-using Board = DeviceMap<Port<0x20, Copier>, Port<0x40, Timer, Irq<0>>, Port<0x50, Watchdog>,
+using Board = DeviceMap<Port<0x24, Copier>, Port<0x40, Timer, Irq<0>>, Port<0x50, Watchdog>,
                         Port<0x60, Raiser, Irq<5, Level, Shared>, Named<"one">>,
                         Port<0x61, Raiser, Irq<5, Level, Shared>, Named<"two">>>;
 
 struct MachineServices : testing::Test {
-  FakeMachine<Board> machine{GuestMemory{64 * KiB}, Board{}};
+  FakeMachine<Board, DeadlinesByHand> machine{GuestMemory{64 * KiB}, Board{}};
 
   Stop out(std::uint16_t port, std::string const& data, std::uint8_t width = 1) {
     machine.vcpu().plays([=](FakeVcpu& played) { played.exits_with_out(port, width, data); });
@@ -63,10 +63,10 @@ struct MachineServices : testing::Test {
 
 TEST_F(MachineServices, MemoryIsTheMachines) {
   ASSERT_TRUE(machine.memory().write(0x100, std::uint32_t{41}));
-  out(0x20, std::string{"\x00\x01\x00\x00", 4}, 4);
+  out(0x24, std::string{"\x00\x01\x00\x00", 4}, 4);
   EXPECT_TRUE(machine.get<Copier>().done);
   EXPECT_EQ(machine.memory().read<std::uint32_t>(0x104), 42U);
-  out(0x20, "\xFF\xFF\xFF\xFF", 4);
+  out(0x24, "\xFF\xFF\xFF\xFF", 4);
   EXPECT_FALSE(machine.get<Copier>().done);
 }
 
@@ -131,18 +131,18 @@ TEST_F(MachineServices, TheHostsCpuidIsForWhoAsks) {
 
 TEST(MachineOfADynamicMap, GivesEachDeviceItsOwn) {
   using Dynamic = DynamicMap<Raiser, Timer, Copier>;
-  FakeMachine<Dynamic> machine{GuestMemory{64 * KiB}, [] {
-                                 Dynamic board;
-                                 board.place<Copier>({.base = 0x20});
-                                 board.place<Timer>({.base = 0x40, .irq = 0});
-                                 board.place<Raiser>({.base = 0x60, .irq = 5});
-                                 return board;
-                               }};
+  FakeMachine<Dynamic, DeadlinesByHand> machine{GuestMemory{64 * KiB}, [] {
+                                                  Dynamic board;
+                                                  board.place<Copier>({.base = 0x24});
+                                                  board.place<Timer>({.base = 0x40, .irq = 0});
+                                                  board.place<Raiser>({.base = 0x60, .irq = 5});
+                                                  return board;
+                                                }};
   EXPECT_TRUE(machine.vm().has_irqchip);
   ASSERT_TRUE(machine.memory().write(0x100, std::uint32_t{41}));
   machine.vcpu().plays(
       [](FakeVcpu& played) {
-        played.exits_with_out(0x20, 4, std::string_view{"\x00\x01\x00\x00", 4});
+        played.exits_with_out(0x24, 4, std::string_view{"\x00\x01\x00\x00", 4});
       },
       [](FakeVcpu& played) { played.exits_with_out(0x40, 1, "\x01"); },
       [](FakeVcpu& played) { played.exits_with_out(0x60, 1, "\x01"); },
