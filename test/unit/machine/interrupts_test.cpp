@@ -28,10 +28,12 @@ struct Raiser {
       line.pulse();
     else
       line.set(level != 0);
-    kept = line;
+    if (!known) kept = line;
+    known = true;
   }
 
   IrqLine kept{};
+  std::atomic<bool> known = false;  ///< then another thread may use it
 };
 
 struct Exit {
@@ -341,6 +343,7 @@ TEST_F(PicMachine, AStormIsAsManyInterruptsAsTheGuestTakes) {
   for (int taken = 0; taken < 10; ++taken) vcpu.plays(halts(), out(0x20, 0x20, false));
   vcpu.plays(out(0x90, 0));
   std::thread raising{[&] {
+    wait_until(machine, [&] { return machine.get<"edge">().known.load(); });
     while (!over) machine.get<"edge">().kept.pulse();
   }};
   int const before = vcpu.runs;
@@ -362,8 +365,7 @@ TEST(PicMachineByHand, PassesLinesOnWhenItIsAsked) {
   std::atomic<bool> over = false;
   std::thread servicing{[&] {
     timespec const moment{0, 2'000'000};
-    ::nanosleep(&moment, nullptr);
-    machine.get<"edge">().kept.pulse();
+    wait_until(machine, [&] { return machine.get<"edge">().known.load(); });
     while (!over) {
       machine.get<"edge">().kept.pulse();
       machine.service_deadlines();
