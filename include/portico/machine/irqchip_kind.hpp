@@ -40,19 +40,25 @@ struct IsMessageController {
 
 inline constexpr std::size_t no_entry = ~std::size_t{0};
 
-/// The entry of a controller; boards that are placed at run time have none.
+/// How many controllers of a kind there are; boards that are placed at run time have none.
 template <class Board, template <class> class Test>
-consteval std::size_t controller_entry() {
-  if constexpr (requires { Board::template count_where<Test>; }) {
-    if constexpr (Board::template count_where<Test> > 1) {
-      [[maybe_unused]] rules::board_has_several_controllers<Board> const error{};
-    }
-    if constexpr (Board::template count_where<Test> > 0) return Board::template first_where<Test>;
-  }
-  return no_entry;
+consteval std::size_t controller_count() {
+  if constexpr (requires { Board::template count_where<Test>; })
+    return Board::template count_where<Test>;
+  else
+    return 0;
 }
 
-/// A line that the 8259A pair lacks, of a board without an IOAPIC; 0 if there is none.
+/// The entry of the first.
+template <class Board, template <class> class Test>
+consteval std::size_t controller_entry() {
+  if constexpr (controller_count<Board, Test>() > 0)
+    return Board::template first_where<Test>;
+  else
+    return no_entry;
+}
+
+/// An entry whose line the 8259A pair lacks.
 template <class Board>
 consteval std::size_t entry_beyond_the_pic() {
   for (std::size_t index = 0; index < Board::size; ++index)
@@ -89,7 +95,10 @@ struct Irqchip {
   static constexpr bool has_local_apics = kind == IrqchipKind::kernel || kind == IrqchipKind::split;
 
   static consteval auto check() {
-    if constexpr (in_board && asked_for) {
+    if constexpr (controller_count<Board, IsVectorController>() > 1 ||
+                  controller_count<Board, IsMessageController>() > 1) {
+      [[maybe_unused]] rules::board_has_several_controllers<Board> const error{};
+    } else if constexpr (in_board && asked_for) {
       using Option = std::conditional_t<one_of<KernelPit, Options...>, KernelPit, KernelIrqchip>;
       [[maybe_unused]] rules::controllers_are_in_the_board<Option, Board> const error{};
     } else if constexpr (kind == IrqchipKind::board && max_vcpus_of<Options...> > 1) {
