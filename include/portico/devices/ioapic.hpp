@@ -20,7 +20,8 @@
 ///
 /// *Not emulated*: the serial APIC bus, so no arbitration (IOAPICARB reads as the ID), and Delivery
 /// Status is always idle. INTPOL is kept and has no effect: lines come asserted or not. ExtINT goes
-/// out as a message, which local APICs of today ignore; the 8259A's own output is the machine's.
+/// out as a message, which local APICs of today ignore; the 8259A's own output is the machine's. A
+/// message that no local APIC takes counts as taken.
 ///
 /// *What a hostile guest can do*: send itself any interrupt on its own lines, and hold a level line
 /// down for good by never ending it. State has a fixed size; an access costs one lock and no more
