@@ -51,11 +51,12 @@ struct KernelIrqchip {};
 /// The same, and the 8254 timer in the kernel too: ports 0x40 to 0x43 and 0x61, line 0.
 struct KernelPit {};
 
-/// No I/O thread: devices' deadlines come when the program calls Machine::service_deadlines().
+/// No I/O thread: devices' deadlines come when the program calls Machine::service_deadlines(). So do
+/// lines that lead to controllers in the board and are driven by the program's own threads.
 struct DeadlinesByHand {};
 
-/// Time stands still until the program moves it, `Machine::clock().set(nanoseconds)`; for tests,
-/// with DeadlinesByHand.
+/// Time stands still until the program moves it, `Machine::clock().set(nanoseconds)`; deadlines come
+/// by hand then. For tests.
 struct ManualTime {
   std::uint64_t start = 0;  ///< nanoseconds
 };

@@ -55,8 +55,9 @@ class RunLoop {
   using Chip = Irqchip<Board, Options...>;
   using Interrupts = detail::Interrupts<Board, Chip>;
   static constexpr unsigned max_vcpus = max_vcpus_of<Options...>;
-  static constexpr bool has_io_thread =
-      (Board::has_deadlines || Chip::in_board) && !one_of<DeadlinesByHand, Options...>;
+  static constexpr bool has_io_thread = (Board::has_deadlines || Chip::in_board) &&
+                                        !one_of<DeadlinesByHand, Options...> &&
+                                        !one_of<ManualTime, Options...>;
 
   template <class BoardSource, class... Values>
   RunLoop(System const& system, GuestMemory memory, BoardSource&& board, Values const&... options)

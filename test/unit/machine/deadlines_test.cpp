@@ -176,8 +176,8 @@ TEST_F(Deadlines, AThreadIsThereOnlyWhereItIsNeeded) {
 }
 
 TEST(DeadlinesByHand, ComeWhenTheTestMovesTheTime) {
-  FakeMachine<Board, DeadlinesByHand, ManualTime> machine{GuestMemory{4 * KiB},
-                                                          [] { return Board{}; }, ManualTime{1000}};
+  FakeMachine<Board, ManualTime> machine{GuestMemory{4 * KiB}, [] { return Board{}; },
+                                         ManualTime{1000}};
   machine.vcpu().plays(out(0x10, 1));
   EXPECT_TRUE(std::holds_alternative<Halted>(machine.run()));
   EXPECT_EQ(machine.service_deadlines(), 2000U);
