@@ -31,7 +31,6 @@
 #include <portico/kvm/system.hpp>
 #include <portico/kvm/vcpu.hpp>
 #include <portico/kvm/vm.hpp>
-#include <portico/machine/booting.hpp>
 #include <portico/machine/gsi_routes.hpp>
 #include <portico/machine/memory_slots.hpp>
 #include <portico/machine/observer.hpp>
@@ -111,10 +110,15 @@ class Machine : detail::RunLoop<Board, Options...> {
     }
   }
 
-  /// Boots an image with a protocol of its own, such as LinuxKernel. Throws ImageError.
+  /// Boots an image with a protocol of its own, such as LinuxKernel. Throws ImageError. What that
+  /// takes, the tables for the guest above all, is in <portico/machine/booting.hpp>.
   template <class Image>
   void load(Image const& image) {
-    detail::boot_image(image, *this, slots_);
+    constexpr bool is_included = requires { boot_image(image, *this, slots_, Chip{}); };
+    static_assert(is_included,
+                  "portico::Machine::load: to boot an image with a protocol of its own, include "
+                  "<portico/machine/booting.hpp>; a flat image needs a mode, such as LongMode, too.");
+    if constexpr (is_included) boot_image(image, *this, slots_, Chip{});
   }
 
   /// Runs vCPU 0 on this thread, and the others on threads of their own, until one of them stops;

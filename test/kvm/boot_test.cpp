@@ -14,6 +14,7 @@
 #include <portico/boot/elf_image.hpp>
 #include <portico/boot/multiboot_kernel.hpp>
 #include <portico/boot/pvh_kernel.hpp>
+#include <portico/machine/booting.hpp>
 #include <portico/portico.hpp>
 
 #include "support/requires.hpp"

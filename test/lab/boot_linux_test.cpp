@@ -15,6 +15,7 @@
 #include <portico/boot/pvh_kernel.hpp>
 #include <portico/devices/uart16550.hpp>
 #include <portico/firmware/kernel_arguments.hpp>
+#include <portico/machine/booting.hpp>
 #include <portico/portico.hpp>
 
 #include "support/requires.hpp"

@@ -2,6 +2,7 @@
 /// entry in the mode that its class says.
 ///
 ///     #include <portico/boot/elf_image.hpp>
+///     #include <portico/machine/booting.hpp>
 ///     #include <portico/portico.hpp>
 ///
 ///     int main(int, char** argv) {

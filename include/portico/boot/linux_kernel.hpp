@@ -1,6 +1,7 @@
 /// A Linux kernel from its bzImage, by the 64-bit boot protocol.
 ///
 ///     #include <portico/boot/linux_kernel.hpp>
+///     #include <portico/machine/booting.hpp>
 ///     #include <portico/portico.hpp>
 ///
 ///     template <class Board>

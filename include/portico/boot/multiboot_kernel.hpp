@@ -1,6 +1,7 @@
 /// A Multiboot 1 kernel with its modules: an ELF file, or one that brings its own addresses.
 ///
 ///     #include <portico/boot/multiboot_kernel.hpp>
+///     #include <portico/machine/booting.hpp>
 ///     #include <portico/portico.hpp>
 ///
 ///     template <class Board>

@@ -1,6 +1,7 @@
 /// An ELF kernel with a PVH entry, such as Linux's vmlinux: no decompression, no real-mode code.
 ///
 ///     #include <portico/boot/pvh_kernel.hpp>
+///     #include <portico/machine/booting.hpp>
 ///     #include <portico/portico.hpp>
 ///
 ///     template <class Board>

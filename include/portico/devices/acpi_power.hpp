@@ -23,6 +23,7 @@
 #include <cstdint>
 #include <mutex>
 
+#include <portico/device/acpi_role.hpp>
 #include <portico/device/clock.hpp>
 #include <portico/device/entries.hpp>
 #include <portico/device/irq_line.hpp>
@@ -46,6 +47,11 @@ class AcpiPower {
   static constexpr std::uint16_t event_block = 0;
   static constexpr std::uint16_t control_block = 4;
   static constexpr std::uint16_t timer_block = 8;
+  static constexpr AcpiPowerManagement acpi_power{.event = event_block,
+                                                  .control = control_block,
+                                                  .timer = timer_block,
+                                                  .power_button = true,
+                                                  .soft_off = soft_off};
 
   /// What the guest can see.
   struct State {

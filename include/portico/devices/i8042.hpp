@@ -26,6 +26,7 @@
 #include <cstdint>
 #include <mutex>
 #include <optional>
+#include <string_view>
 #include <utility>
 
 #include <portico/base/contracts.hpp>
@@ -43,6 +44,7 @@ namespace portico {
 class I8042 {
  public:
   static constexpr auto threads = Threads::any;
+  static constexpr std::string_view acpi_hid = "PNP0303";
 
   /// What the guest can see.
   struct State {

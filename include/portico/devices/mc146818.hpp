@@ -48,6 +48,7 @@
 #include <algorithm>
 #include <cstdint>
 #include <mutex>
+#include <string_view>
 #include <utility>
 
 #include <portico/base/contracts.hpp>
@@ -66,6 +67,7 @@ template <class WallClock = HostWallClock>
 class Mc146818 {
  public:
   static constexpr auto threads = Threads::any;
+  static constexpr std::string_view acpi_hid = "PNP0B00";
 
   /// What the guest can see.
   struct State {

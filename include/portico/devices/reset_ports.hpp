@@ -20,6 +20,7 @@
 #include <atomic>
 #include <cstdint>
 
+#include <portico/device/acpi_role.hpp>
 #include <portico/device/entries.hpp>
 #include <portico/device/run_control.hpp>
 
@@ -73,6 +74,8 @@ class SystemControlPortA : public detail::ResetPort {
 /// Port 0xCF9. Any thread may call it.
 class ResetControl : public detail::ResetPort {
  public:
+  static constexpr AcpiReset acpi_reset{.offset = 0, .value = 0x06};
+
   ResetControl() noexcept : ResetPort{0x00} {}
 
   /// rw  Bit 2: 1 resets the machine, and is 0 after that; bit 1: the whole system, not the CPU

@@ -4,12 +4,9 @@
 ///     #include <portico/boot/elf_image.hpp>
 ///     #include <portico/machine/booting.hpp>
 ///
-///     template <class Machine>
-///     void boot(Machine& machine, portico::detail::MemorySlots& slots) {
-///       portico::detail::boot_image(portico::ElfImage{"kernel"}, machine, slots);
-///     }
+///     void boot(auto& machine) { machine.load(portico::ElfImage{"kernel"}); }
 ///
-/// Internal to the library; Machine uses it.
+/// Machine::load(image) needs this header; the umbrella leaves it out, as course guests do.
 #pragma once
 
 #include <cstdint>
@@ -27,12 +24,16 @@
 namespace portico::detail {
 
 /// Sets up a machine's memory, its vCPUs' boot registers and vCPU 0; throws what the image throws.
-template <class Image, class Machine>
-void boot_image(Image const& image, Machine& machine, MemorySlots& slots) {
+/// Machine::load finds it by its arguments. `Chip` is the machine's Irqchip.
+template <class Image, class Machine, class Chip>
+void boot_image(Image const& image, Machine& machine, MemorySlots& slots, Chip) {
   GuestMemory& memory = machine.memory();
   DescribedBoard const described = describe_board(machine.board());
-  BootLayout layout = install_firmware(
-      described, memory, {.cpus = machine.vcpu_count(), .apics = described.interrupts()});
+  // A board that is placed at run time has controllers if any entry has a line.
+  bool const apics =
+      Chip::has_local_apics && (Chip::asked_for || Chip::in_board || described.interrupts());
+  BootLayout layout =
+      install_firmware(described, memory, {.cpus = machine.vcpu_count(), .apics = apics});
   if (std::optional<LongMode> const mode = image.long_mode()) {
     std::uint64_t const bytes = mode->table_bytes(memory.regions());
     layout.page_tables =

@@ -6,6 +6,7 @@
 #include <string>
 #include <vector>
 
+#include <portico/machine/booting.hpp>
 #include <portico/x86/long_mode.hpp>
 #include <portico/x86/real_mode.hpp>
 
