@@ -5,8 +5,8 @@
 
 #include "print.h"
 
-static volatile char initialised[] = "data";
-static volatile char cleared[4096];
+static char volatile initialised[] = "data";
+static char volatile cleared[4096];
 
 /// Whether the image is as it was linked: its data there, its zeros 0.
 static void check_image(void) {

@@ -4,8 +4,8 @@
 
 #include "print.h"
 
-static volatile char initialised[] = "data";
-static volatile char cleared[4096];
+static char volatile initialised[] = "data";
+static char volatile cleared[4096];
 
 void elf_main(uint64_t stack) {
   int wrong = initialised[0] != 'd';

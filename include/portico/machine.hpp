@@ -115,9 +115,10 @@ class Machine : detail::RunLoop<Board, Options...> {
   template <class Image>
   void load(Image const& image) {
     constexpr bool is_included = requires { boot_image(image, *this, slots_, Chip{}); };
-    static_assert(is_included,
-                  "portico::Machine::load: to boot an image with a protocol of its own, include "
-                  "<portico/machine/booting.hpp>; a flat image needs a mode, such as LongMode, too.");
+    static_assert(
+        is_included,
+        "portico::Machine::load: to boot an image with a protocol of its own, include "
+        "<portico/machine/booting.hpp>; a flat image needs a mode, such as LongMode, too.");
     if constexpr (is_included) boot_image(image, *this, slots_, Chip{});
   }
 
