@@ -175,7 +175,9 @@ template <auto const& Spans, class Key, class Found, class Missed>
     return detail::route_one_by_one<Spans, 0, Spans.size()>(key, found, missed);
   } else if constexpr (detail::grid<Spans>.cells <= detail::most_cells) {
     constexpr detail::Grid grid = detail::grid<Spans>;
-    auto const cell = static_cast<Key>(key - static_cast<Key>(grid.first)) >> grid.shift;
+    // Cast at each step: arithmetic makes an int of a narrow key.
+    auto const cell =
+        static_cast<Key>(static_cast<Key>(key - static_cast<Key>(grid.first)) >> grid.shift);
     if constexpr (detail::cells_are_cases<Spans>)
       return detail::route_by_case<detail::cells<Spans>, 0>(cell, found, missed);
     else
