@@ -1,9 +1,12 @@
 #include <gtest/gtest.h>
+#include <sys/mman.h>
+#include <unistd.h>
 
 #include <cstdint>
 #include <string>
 
 #include <portico/base/bytes.hpp>
+#include <portico/base/fd.hpp>
 #include <portico/boot/linux_kernel.hpp>
 
 #include "image_builder.hpp"
@@ -121,14 +124,14 @@ TEST(Linux, ARamThatIsTooSmallIsSaid) {
   EXPECT_EQ(refusal_to_load(bz_image(), 2 * MiB + 512 * KiB),
             "the kernel (init_size): 1048576 bytes at 0x200000 do not lie in RAM, which is at 0x0 "
             "to 0x9fbff, 0x100000 to 0x27ffff");
+  Fd const file{::memfd_create("initrd", MFD_CLOEXEC)};
+  ASSERT_EQ(::ftruncate(file.get(), 2 * MiB), 0);
+  std::string const initrd = "/proc/self/fd/" + std::to_string(file.get());
   Bytes const bytes = bz_image();
-  GuestMemory memory{4 * MiB};
-  std::string const text = complaint([&] {
-    Bytes const large = bz_image();
-    LinuxKernel const kernel{large.image(), {.initrd = "/proc/self/exe", .command_line = {}}};
-    GuestMemory small{3 * MiB};
-    static_cast<void>(kernel.boot(small, layout_of(small)));
-  });
+  LinuxKernel const kernel{bytes.image(), {.initrd = initrd, .command_line = {}}};
+  GuestMemory memory{3 * MiB};  // the kernel has the last of them
+  std::string const text =
+      complaint([&] { static_cast<void>(kernel.boot(memory, layout_of(memory))); });
   EXPECT_EQ(text.find("the initial file system of "), 0U) << text;
 }
 
