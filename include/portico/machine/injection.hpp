@@ -13,10 +13,9 @@
 /// until then is as good.
 #pragma once
 
+#include <atomic>
 #include <cerrno>
-#include <condition_variable>
 #include <cstdint>
-#include <mutex>
 #include <optional>
 
 #include <portico/kvm/abi.hpp>
@@ -56,29 +55,33 @@ class Injection {
   std::optional<std::uint8_t> acknowledged_{};  ///< taken from the 8259A, not yet by KVM
 };
 
-/// A vCPU that halted, without anybody in the kernel to wake it.
+/// A vCPU that halted, without anybody in the kernel to wake it. By atomics: <condition_variable>
+/// would double what the compiler has to read of the C++ library's threads.
 class HaltedVcpu {
  public:
   /// On the vCPU's thread: waits until `over()`, which is asked after each wake().
   template <class Over>
   void wait(Over over) {
-    std::unique_lock lock{mutex_};
-    waits_ = true;
-    changed_.wait(lock, over);
-    waits_ = false;
+    waits_.store(1);
+    for (;;) {
+      std::uint32_t const seen = wakes_.load();
+      if (over()) break;
+      wakes_.wait(seen);
+    }
+    waits_.exchange(0);
   }
 
-  /// From any thread, after `over()` may have changed; true if somebody waited.
+  /// From any thread, after `over()` may have changed; true if somebody waited, and then he sees
+  /// the change before he enters the guest.
   bool wake() noexcept {
-    std::lock_guard const guard{mutex_};
-    changed_.notify_one();
-    return waits_;
+    wakes_.fetch_add(1);
+    wakes_.notify_one();
+    return waits_.fetch_add(0) != 0;  // not a load: it stands before or after the waiter's exchange
   }
 
  private:
-  std::mutex mutex_;
-  std::condition_variable changed_;
-  bool waits_ = false;
+  std::atomic<std::uint32_t> wakes_{0};
+  std::atomic<std::uint32_t> waits_{0};
 };
 
 }  // namespace portico::detail
