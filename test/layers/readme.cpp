@@ -1,4 +1,10 @@
 // What README.md shows of device maps; that it compiles is the test.
+#include <portico/boot/linux_kernel.hpp>
+#include <portico/devices/acpi_power.hpp>
+#include <portico/devices/reset_ports.hpp>
+#include <portico/devices/uart16550.hpp>
+#include <portico/firmware/kernel_arguments.hpp>
+#include <portico/machine/booting.hpp>
 #include <portico/portico.hpp>
 
 struct Serial {
@@ -22,3 +28,16 @@ using Board = portico::DeviceMap<
     portico::Mmio<0xD000'0000, SimpleDisk, portico::Stride<8>, portico::Named<"mmio disk">>>;
 
 static_assert(Board::size == 3);
+
+using Pc =
+    portico::DeviceMap<portico::Port<0x3F8, portico::Uart16550<>, portico::Irq<4>>,
+                       portico::Port<0x600, portico::AcpiPower, portico::Irq<9, portico::Level>>,
+                       portico::Port<0xCF9, portico::ResetControl>>;
+
+void boot(portico::Machine<Pc, portico::HostCpuid, portico::KernelPit>& machine);
+
+void boot(portico::Machine<Pc, portico::HostCpuid, portico::KernelPit>& machine) {
+  std::string const line =
+      "console=ttyS0 " + portico::kernel_arguments(portico::describe_board(machine.board()));
+  machine.load(portico::LinuxKernel{"vmlinuz", {.initrd = "initrd", .command_line = line}});
+}
