@@ -87,15 +87,26 @@ class Guard {
   Held& held_;
 };
 
+/// Whether `deadline()` is called under the device's lock. Not where the device says that it needs
+/// none: the lock may be held by a handler that waits, and one thread services every deadline.
+template <class Held>
+consteval bool deadline_takes_lock() {
+  using Device = typename DeviceOf<Held>::type;
+  if constexpr (requires { Device::deadline_threads; })
+    return DeviceOf<Held>::locked && Device::deadline_threads != Threads::any;
+  else
+    return DeviceOf<Held>::locked;
+}
+
 template <std::size_t Entry, class Held, class Context>
 void call_deadline(Held& held, Context& context) {
   using Device = typename DeviceOf<Held>::type;
   using Wanted = typename HandlerTraits<&Device::deadline>::Write::Services;
-  if constexpr (DeviceOf<Held>::locked) {
+  if constexpr (deadline_takes_lock<Held>()) {
     Guard<Held> const guard{held};
     call_handler<&Device::deadline, Entry>(held.device(), context, Wanted{});
   } else {
-    call_handler<&Device::deadline, Entry>(held, context, Wanted{});
+    call_handler<&Device::deadline, Entry>(device_in(held), context, Wanted{});
   }
 }
 

@@ -6,8 +6,10 @@
 ///     void run(portico::Machine<Board, portico::Vcpus<4>>& machine);   // Serial stays as it is
 ///
 /// The lock is held for the length of a handler, never longer: a handler that waits (for input,
-/// say) makes every vCPU wait that comes after it. A device that locks more finely says `static
-/// constexpr auto threads = portico::Threads::any;`.
+/// say) makes every vCPU wait that comes after it. A `deadline()` is called under it too, unless the
+/// device says `deadline_threads = portico::Threads::any`: then it may come during a handler, and a
+/// handler that waits does not hold up the thread that services every deadline. A device that locks
+/// more finely says `static constexpr auto threads = portico::Threads::any;`.
 #pragma once
 
 #include <mutex>

@@ -1,6 +1,9 @@
 #include <gtest/gtest.h>
 
+#include <chrono>
 #include <memory>
+#include <mutex>
+#include <semaphore>
 #include <stdexcept>
 #include <thread>
 #include <vector>
@@ -63,6 +66,52 @@ TEST(Locked, HoldsTheLockForTheLengthOfAHandler) {
   EXPECT_FALSE(held.device().was_free);
   held.device().write(0);  // by hand, without the lock
   EXPECT_TRUE(held.device().was_free);
+}
+
+/// A handler that waits until the deadline has come.
+struct Waits {
+  static constexpr auto deadline_threads = Threads::any;
+
+  void write(std::uint8_t) {
+    enters.release();
+    was_called = called.try_acquire_for(std::chrono::seconds{10});
+  }
+
+  void deadline() { called.release(); }
+
+  std::binary_semaphore enters{0};
+  std::binary_semaphore called{0};
+  bool was_called = false;
+};
+
+TEST(Locked, IsNotTakenForADeadlineThatMayComeDuringAHandler) {
+  DeviceMap<Port<1, Locked<Waits>>> board;
+  std::thread vcpu{[&board] {
+    Context<> context;
+    board.out(1, std::uint8_t{0}, context);
+  }};
+  board.get<Waits>().enters.acquire();
+  Context<> context;
+  board.call_deadline(0, context);  // would wait for the handler, which waits for it
+  vcpu.join();
+  EXPECT_TRUE(board.get<Waits>().was_called);
+}
+
+/// Tells whether the lock is free in a deadline that may not come during a handler.
+struct LooksLate {
+  void write(std::uint8_t) {}
+
+  void deadline() { looks.write(0); }
+
+  Looks looks;
+};
+
+TEST(Locked, IsTakenForEveryOtherDeadline) {
+  Locked<LooksLate> held;
+  held.device().looks.mutex = &held.mutex();
+  Context<> context;
+  detail::call_deadline<0>(held, context);
+  EXPECT_FALSE(held.device().looks.was_free);
 }
 
 TEST(Locked, LetsGoAfterAnException) {
