@@ -1,11 +1,14 @@
 // What a guest's disk stands on, as the user chose it.
 #pragma once
 
+#include <sys/stat.h>
+
 #include <cstdint>
 #include <optional>
 #include <string>
 
 #include <portico/devices/disk_backend.hpp>
+#include <portico/devices/file_identity.hpp>
 
 namespace examples {
 
@@ -25,6 +28,16 @@ struct DiskChoice {
   std::optional<std::uint64_t> create;  ///< make the disk first, of so many bytes
   bool runs = true;                     ///< false: only the disk is wanted
 };
+
+/// Whether a guest could overwrite its own image through its disk: they are one file, under
+/// whatever names, and it is written.
+inline bool overwrites_image(std::string const& disk, DiskUse use, std::string const& image) {
+  if (use == DiskUse::read_only || use == DiskUse::in_memory) return false;
+  struct stat of_disk{};
+  struct stat of_image{};
+  return ::stat(disk.c_str(), &of_disk) == 0 && ::stat(image.c_str(), &of_image) == 0 &&
+         portico::identity_of(of_disk) == portico::identity_of(of_image);
+}
 
 inline portico::DiskBackend open_disk(std::string const& path, DiskUse use) {
   switch (use) {

@@ -46,11 +46,11 @@ class DiskOptions {
     if (image_->count() == 0) choice_.image = built_guest(built);
     if (disk_->count() == 0)
       choice_.disk = std::filesystem::path{choice_.image}.replace_extension(".disk").string();
-    if (choice_.disk == choice_.image)
-      throw WrongUse{"--disk " + choice_.disk + ": is the image; the guest would overwrite it"};
     if (read_only_) choice_.use = DiskUse::read_only;
     if (in_memory_) choice_.use = DiskUse::in_memory;
     if (sync_) choice_.use = DiskUse::sync;
+    if (overwrites_image(choice_.disk, choice_.use, choice_.image))
+      throw WrongUse{"--disk " + choice_.disk + ": is the image; the guest would overwrite it"};
     if (create_->count() > 0) {
       choice_.create = size_.empty() ? usual_size : disk_size(size_);
       choice_.runs = image_->count() > 0;

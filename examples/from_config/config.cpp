@@ -88,7 +88,8 @@ class Section {
   std::vector<std::string> asked_;
 };
 
-DeviceConfig read_device(Section section, std::filesystem::path const& folder) {
+DeviceConfig read_device(Section section, std::filesystem::path const& folder,
+                         std::string const& image) {
   DeviceConfig device;
   section.at("device", "one of these is expected: console, serial, disk");
   device.kind = section.choice<DeviceKind>("device", {{"console", DeviceKind::console},
@@ -111,6 +112,8 @@ DeviceConfig read_device(Section section, std::filesystem::path const& folder) {
                                                  {"sync", DiskUse::sync},
                                                  {"read-only", DiskUse::read_only},
                                                  {"in-memory", DiskUse::in_memory}});
+    if (examples::overwrites_image(device.file, device.use, image))
+      section.fail("'file' is the image; the guest would overwrite it");
   }
   section.done();
   return device;
@@ -130,8 +133,9 @@ Config read_machine(Section section, std::string const& path) {
     Json const& devices = section.at("devices", "");
     if (!devices.is_array()) section.fail("'devices': a list [...] is expected");
     for (std::size_t index = 0; index < devices.size(); ++index)
-      config.devices.push_back(read_device(
-          Section{devices[index], path + ": devices[" + std::to_string(index) + "]: "}, folder));
+      config.devices.push_back(
+          read_device(Section{devices[index], path + ": devices[" + std::to_string(index) + "]: "},
+                      folder, config.image));
   }
   section.done();
   return config;

@@ -108,6 +108,7 @@ TEST_F(FromConfig, AWrongConfigurationIsOneClearLine) {
   folder_.write("halt.img", "\xF4");
   folder_.write("disk", std::string(512, '\0'));
   folder_.write("odd", std::string(513, '\0'));
+  std::filesystem::create_hard_link(folder_ / "halt.img", folder_ / "linked");
   auto const with_devices = [](std::string const& devices) {
     return R"({"memory": "2M", "image": "halt.img", "devices": [)" + devices + "]}";
   };
@@ -148,6 +149,10 @@ TEST_F(FromConfig, AWrongConfigurationIsOneClearLine) {
            {with_devices(R"({"device": "disk", "port": 1, "file": "odd"})"),
             {"odd", "multiple of 512"}},
            {with_devices(R"({"device": "disk", "port": 1, "file": "none"})"), {"none"}},
+           {with_devices(R"({"device": "disk", "port": 1, "file": "./halt.img"})"),
+            {"devices[0]", "is the image"}},
+           {with_devices(R"({"device": "disk", "port": 1, "file": "linked"})"),
+            {"devices[0]", "is the image"}},
            {with_devices(disk + R"(, {"device": "serial", "port": "0x22", "name": "tty"})"),
             {"overlap", "'tty'", "'disk'", "0x22"}},
            {with_devices(disk + ", " + R"({"device": "disk", "port": 64, "file": "disk"})"),

@@ -4,6 +4,7 @@
 
 #include <csignal>
 #include <cstdint>
+#include <filesystem>
 #include <regex>
 #include <string>
 #include <string_view>
@@ -275,6 +276,8 @@ TEST_F(SimpleKvmIo, RefusesWhatIsWrongInOneLine) {
   folder_.write("odd", std::string(513, 'a'));
   folder_.write("disk", std::string(512, 'a'));
   folder_.write("halt.img", "\xF4");
+  std::filesystem::create_hard_link(folder_ / "disk", folder_ / "hard");
+  std::filesystem::create_symlink("disk", folder_ / "soft");
   struct Case {
     Words arguments;
     std::string_view says;
@@ -284,6 +287,9 @@ TEST_F(SimpleKvmIo, RefusesWhatIsWrongInOneLine) {
         Case{{"--image", "halt.img", "--disk", "none"}, "disk none"},
         Case{{"--image", "none.img", "--disk", "disk"}, "none.img"},
         Case{{"--image", "disk", "--disk", "disk"}, "is the image"},
+        Case{{"--image", "disk", "--disk", "./disk"}, "is the image"},
+        Case{{"--image", "disk", "--disk", "hard"}, "is the image"},
+        Case{{"--image", "soft", "--disk", "disk"}, "is the image"},
         Case{{"--read-only", "--sync"}, "--sync"},
         Case{{"--read-only", "--in-memory"}, "--in-memory"}, Case{{"--unknown"}, "--unknown"}}) {
     Result const result = run(wrong.arguments);
