@@ -6,6 +6,7 @@
 #include <system_error>
 #include <variant>
 
+#include <portico/base/hex.hpp>
 #include <portico/devices/output_sink.hpp>
 #include <portico/machine/stop.hpp>
 
@@ -17,7 +18,7 @@ template <class Machine>
 std::string where(Machine& machine, portico::Stop const& stop) {
   std::uint64_t const rip = machine.vcpu().regs().rip;
   bool const reset = std::holds_alternative<portico::Shutdown>(stop) && rip == 0xFFF0;
-  return " at rip " + portico::detail::hex(rip) +
+  return " at rip " + portico::hex(rip) +
          (reset ? " (the processor's reset value: KVM has reset it)" : "");
 }
 

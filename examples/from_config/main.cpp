@@ -7,6 +7,7 @@
 #include <variant>
 #include <vector>
 
+#include <portico/base/hex.hpp>
 #include <portico/devices/debug_console.hpp>
 #include <portico/devices/simple_disk.hpp>
 #include <portico/devices/simple_serial.hpp>
@@ -65,7 +66,7 @@ std::vector<portico::IdentityRange> windows(Board const& board) {
   // Four levels of page tables, of which the guest gets the lower half, and room for a few windows.
   for (portico::IdentityRange const& window : merged)
     if (window.end() > (std::uint64_t{1} << 47) || window.size > portico::GiB)
-      throw ConfigError{"the devices at " + portico::detail::hex(window.address) +
+      throw ConfigError{"the devices at " + portico::hex(window.address) +
                         " are too large or too high: they take " + std::to_string(window.size) +
                         " bytes, and can take 1 GiB below 128 TiB"};
   if (merged.size() > portico::LongMode::max_windows)

@@ -28,6 +28,7 @@
 
 #include <portico/base/bytes.hpp>
 #include <portico/base/contracts.hpp>
+#include <portico/base/hex.hpp>
 #include <portico/boot/image_file.hpp>
 #include <portico/boot/room.hpp>
 
@@ -124,7 +125,7 @@ class ElfFile {
         return segment.address + (entry_ - segment.virtual_address);
     for (ElfSegment const& segment : segments_)
       if (holds(segment, segment.address, entry_)) return entry_;
-    image_.fail("e_entry " + detail::hexadecimal(entry_) + " lies in none of its PT_LOAD segments");
+    image_.fail("e_entry " + hex(entry_) + " lies in none of its PT_LOAD segments");
   }
 
   /// Puts every PT_LOAD segment at its physical address; an ImageError if it cannot stand there.
@@ -186,9 +187,8 @@ class ElfFile {
     entry_ = header.entry;
     std::uint64_t const table_size = sizeof(ProgramHeader) * header.program_header_count;
     if (!image_.holds(header.program_headers, table_size))
-      image_.fail("is truncated: e_phoff " + detail::hexadecimal(header.program_headers) +
-                  " and e_phnum reach past the file's end at " +
-                  detail::hexadecimal(image_.size()));
+      image_.fail("is truncated: e_phoff " + hex(header.program_headers) +
+                  " and e_phnum reach past the file's end at " + hex(image_.size()));
     for (unsigned index = 0; index < header.program_header_count; ++index) {
       auto const found = image_.get<ProgramHeader>(
           "a program header", header.program_headers + index * sizeof(ProgramHeader));
@@ -206,14 +206,13 @@ class ElfFile {
                     " is PT_INTERP: it wants a dynamic linker; link it with -static");
       if (segment.type != loaded && segment.type != note) continue;
       if (!image_.holds(segment.offset, segment.file_size))
-        image_.fail("is truncated: " + name_of(index) + ", p_offset " +
-                    detail::hexadecimal(segment.offset) + " and p_filesz " +
-                    detail::hexadecimal(segment.file_size) + " reach past the file's end at " +
-                    detail::hexadecimal(image_.size()));
+        image_.fail("is truncated: " + name_of(index) + ", p_offset " + hex(segment.offset) +
+                    " and p_filesz " + hex(segment.file_size) + " reach past the file's end at " +
+                    hex(image_.size()));
       if (segment.type != loaded) continue;
       if (segment.file_size > segment.memory_size)
-        image_.fail(name_of(index) + ": p_filesz " + detail::hexadecimal(segment.file_size) +
-                    " is larger than p_memsz " + detail::hexadecimal(segment.memory_size));
+        image_.fail(name_of(index) + ": p_filesz " + hex(segment.file_size) +
+                    " is larger than p_memsz " + hex(segment.memory_size));
       any = any || segment.memory_size > 0;
     }
     if (!any) image_.fail("has no PT_LOAD segment: there is nothing to load");

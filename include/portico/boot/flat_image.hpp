@@ -28,6 +28,7 @@
 #include <utility>
 
 #include <portico/base/contracts.hpp>
+#include <portico/base/hex.hpp>
 #include <portico/boot/image_file.hpp>
 #include <portico/memory/guest_memory.hpp>
 
@@ -70,7 +71,7 @@ class FlatImage {
     std::string text = "is too large: " + std::to_string(size()) + " bytes, but guest memory of " +
                        std::to_string(memory_size) + " bytes has room for at most " +
                        std::to_string(room);
-    if (address != 0) text += " from " + detail::hexadecimal(address) + " on";
+    if (address != 0) text += " from " + hex(address) + " on";
     file_.fail(text);
   }
 

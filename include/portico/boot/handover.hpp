@@ -20,6 +20,7 @@
 
 #include <portico/base/bytes.hpp>
 #include <portico/base/contracts.hpp>
+#include <portico/base/hex.hpp>
 #include <portico/boot/image_file.hpp>
 #include <portico/boot/memory_map.hpp>
 #include <portico/boot/room.hpp>
@@ -65,7 +66,7 @@ inline std::uint64_t put_file(Room& room, ImageFile const& file, std::string_vie
   auto const place = room.find_high(file.size(), GuestMemory::page_bytes, pc::high_memory, limit);
   if (!place)
     file.fail(std::string{what} + " of " + std::to_string(file.size()) +
-              " bytes: there is no room for it in RAM from 0x100000 to " + hexadecimal(limit - 1) +
+              " bytes: there is no room for it in RAM from 0x100000 to " + hex(limit - 1) +
               " beside the kernel");
   file.read(what, 0, room.take(what, *place, file.size()));
   return *place;

@@ -22,7 +22,6 @@
 #include <cerrno>
 #include <cstddef>
 #include <cstdint>
-#include <cstdio>
 #include <cstring>
 #include <stdexcept>
 #include <string>
@@ -34,6 +33,7 @@
 #include <portico/base/bytes.hpp>
 #include <portico/base/contracts.hpp>
 #include <portico/base/fd.hpp>
+#include <portico/base/hex.hpp>
 
 namespace portico {
 
@@ -43,17 +43,6 @@ class ImageError : public std::runtime_error {
  public:
   using std::runtime_error::runtime_error;
 };
-
-namespace detail {
-
-/// A number as manuals write it: 0x1f.
-inline std::string hexadecimal(std::uint64_t value) {
-  std::array<char, 24> text{};
-  std::snprintf(text.data(), text.size(), "0x%llx", static_cast<unsigned long long>(value));
-  return text.data();
-}
-
-}  // namespace detail
 
 /// An open image; move-only. Reads may come from any thread.
 class ImageFile {
@@ -96,8 +85,7 @@ class ImageFile {
   void read(std::string_view what, std::uint64_t offset, gsl::span<std::byte> to) const {
     if (!holds(offset, to.size()))
       fail("is truncated: " + std::string{what} + " needs " + std::to_string(to.size()) +
-           " bytes at offset " + detail::hexadecimal(offset) + ", but the file ends at " +
-           detail::hexadecimal(size_));
+           " bytes at offset " + hex(offset) + ", but the file ends at " + hex(size_));
     if (bytes_ != nullptr) {
       if (!to.empty()) std::memcpy(to.data(), bytes_ + offset, to.size());
       return;

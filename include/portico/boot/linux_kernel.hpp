@@ -31,6 +31,7 @@
 
 #include <portico/base/bytes.hpp>
 #include <portico/base/contracts.hpp>
+#include <portico/base/hex.hpp>
 #include <portico/boot/handover.hpp>
 #include <portico/boot/image_file.hpp>
 #include <portico/boot/memory_map.hpp>
@@ -142,8 +143,7 @@ class LinuxKernel {
 
   [[noreturn, gnu::cold]] static void refuse(ImageFile const& kernel, std::string_view field,
                                              std::uint64_t found, std::string_view wanted) {
-    kernel.fail(std::string{field} + " is " + detail::hexadecimal(found) + "; " +
-                std::string{wanted});
+    kernel.fail(std::string{field} + " is " + hex(found) + "; " + std::string{wanted});
   }
 
   static LinuxSetupHeader read_header(ImageFile const& kernel) {
@@ -182,8 +182,7 @@ class LinuxKernel {
     header.setup_bytes = 512 * (std::uint64_t{sectors == 0 ? std::uint8_t{4} : sectors} + 1);
     if (kernel.size() <= header.setup_bytes)
       kernel.fail("is truncated: setup_sects says that the kernel begins at " +
-                  detail::hexadecimal(header.setup_bytes) + ", and the file ends at " +
-                  detail::hexadecimal(kernel.size()));
+                  hex(header.setup_bytes) + ", and the file ends at " + hex(kernel.size()));
     // What follows the kernel, as a signature does, is not loaded; its own end may be padded.
     std::uint64_t const promised =
         16 * std::uint64_t{kernel.get<std::uint32_t>("syssize", syssize)};
@@ -194,8 +193,7 @@ class LinuxKernel {
     header.kernel_bytes = std::min(promised, there);
     if (header.init_size < header.kernel_bytes)
       refuse(kernel, "init_size", header.init_size,
-             "it must not be less than the kernel itself, " +
-                 detail::hexadecimal(header.kernel_bytes));
+             "it must not be less than the kernel itself, " + hex(header.kernel_bytes));
     if (header.relocatable && !std::has_single_bit(header.alignment))
       refuse(kernel, "kernel_alignment", header.alignment, "a power of two is needed");
     if (header.pref_address >= 4 * GiB - header.init_size)

@@ -19,6 +19,7 @@
 
 #include <portico/base/bytes.hpp>
 #include <portico/base/contracts.hpp>
+#include <portico/base/hex.hpp>
 #include <portico/boot/image_file.hpp>
 
 namespace portico {
@@ -43,10 +44,10 @@ class MultibootHeader {
   explicit MultibootHeader(ImageFile const& image) {
     find(image);
     if ((flags_ & video_mode) != 0)
-      image.fail("Multiboot flags " + detail::hexadecimal(flags_) +
+      image.fail("Multiboot flags " + hex(flags_) +
                  ": bit 2 asks for a video mode, and there is no display");
     if ((flags_ & required & ~known) != 0)
-      image.fail("Multiboot flags " + detail::hexadecimal(flags_) +
+      image.fail("Multiboot flags " + hex(flags_) +
                  ": bits 3 to 15 ask for what is not defined; 0 is needed");
     if ((flags_ & address_fields) != 0) read_placement(image);
   }
@@ -84,7 +85,7 @@ class MultibootHeader {
       if (start.size() - at < 16) break;
     }
     if (wrong)
-      image.fail("Multiboot checksum: the header at " + detail::hexadecimal(*wrong) +
+      image.fail("Multiboot checksum: the header at " + hex(*wrong) +
                  " does not add up to 0 with its magic number and its flags");
     image.fail("has no Multiboot header (0x1badb002, at a multiple of 4) in its first 8192 bytes");
   }
@@ -99,13 +100,11 @@ class MultibootHeader {
     std::uint64_t const bss_end_addr = field(6);
     std::uint64_t const entry_addr = field(7);
     if (load_addr > header_addr)
-      image.fail("load_addr " + detail::hexadecimal(load_addr) + " is above header_addr " +
-                 detail::hexadecimal(header_addr));
+      image.fail("load_addr " + hex(load_addr) + " is above header_addr " + hex(header_addr));
     if (header_addr - load_addr > offset_)
-      image.fail("load_addr " + detail::hexadecimal(load_addr) +
-                 " lies before the file's first byte, by header_addr " +
-                 detail::hexadecimal(header_addr) + " and the header's offset " +
-                 detail::hexadecimal(offset_));
+      image.fail("load_addr " + hex(load_addr) +
+                 " lies before the file's first byte, by header_addr " + hex(header_addr) +
+                 " and the header's offset " + hex(offset_));
     MultibootPlacement place{.file_offset = offset_ - (header_addr - load_addr),
                              .file_size = 0,
                              .address = load_addr,
@@ -114,26 +113,24 @@ class MultibootHeader {
     place.file_size = image.size() - place.file_offset;
     if (load_end_addr != 0) {
       if (load_end_addr <= load_addr)
-        image.fail("load_end_addr " + detail::hexadecimal(load_end_addr) +
-                   " is not above load_addr " + detail::hexadecimal(load_addr));
+        image.fail("load_end_addr " + hex(load_end_addr) + " is not above load_addr " +
+                   hex(load_addr));
       if (load_end_addr - load_addr > place.file_size)
-        image.fail("is truncated: load_end_addr " + detail::hexadecimal(load_end_addr) + " needs " +
+        image.fail("is truncated: load_end_addr " + hex(load_end_addr) + " needs " +
                    std::to_string(load_end_addr - load_addr) + " bytes from " +
-                   detail::hexadecimal(place.file_offset) + " on, and the file ends at " +
-                   detail::hexadecimal(image.size()));
+                   hex(place.file_offset) + " on, and the file ends at " + hex(image.size()));
       place.file_size = load_end_addr - load_addr;
     }
     place.memory_size = place.file_size;
     if (bss_end_addr != 0) {
       if (bss_end_addr < load_addr || bss_end_addr - load_addr < place.file_size)
-        image.fail("bss_end_addr " + detail::hexadecimal(bss_end_addr) +
-                   " is below the end of what is loaded, " +
-                   detail::hexadecimal(load_addr + place.file_size));
+        image.fail("bss_end_addr " + hex(bss_end_addr) + " is below the end of what is loaded, " +
+                   hex(load_addr + place.file_size));
       place.memory_size = bss_end_addr - load_addr;
     }
     if (entry_addr < load_addr || entry_addr - load_addr >= place.memory_size)
-      image.fail("entry_addr " + detail::hexadecimal(entry_addr) +
-                 " lies outside of the kernel, which is at " + detail::hexadecimal(load_addr));
+      image.fail("entry_addr " + hex(entry_addr) + " lies outside of the kernel, which is at " +
+                 hex(load_addr));
     placement_ = place;
   }
 

@@ -31,6 +31,7 @@
 
 #include <portico/base/bytes.hpp>
 #include <portico/base/contracts.hpp>
+#include <portico/base/hex.hpp>
 #include <portico/boot/elf_file.hpp>
 #include <portico/boot/handover.hpp>
 #include <portico/boot/image_file.hpp>
@@ -137,7 +138,7 @@ class MultibootKernel {
     ElfFile const elf{kernel_};
     elf.load(room);
     if (elf.entry() >= 4 * GiB)
-      kernel_.fail("e_entry " + detail::hexadecimal(elf.entry()) +
+      kernel_.fail("e_entry " + hex(elf.entry()) +
                    ": an address below 4 GiB is needed, for the CPU starts in 32-bit mode");
     return elf.entry();
   }

@@ -29,6 +29,7 @@
 
 #include <portico/base/bytes.hpp>
 #include <portico/base/contracts.hpp>
+#include <portico/base/hex.hpp>
 #include <portico/boot/elf_file.hpp>
 #include <portico/boot/handover.hpp>
 #include <portico/boot/image_file.hpp>
@@ -132,13 +133,13 @@ class PvhKernel {
       kernel.fail(
           "has no note XEN_ELFNOTE_PHYS32_ENTRY, so it has no PVH entry (Linux: CONFIG_PVH)");
     if (*entry >= 4 * GiB)
-      kernel.fail("XEN_ELFNOTE_PHYS32_ENTRY is " + detail::hexadecimal(*entry) +
+      kernel.fail("XEN_ELFNOTE_PHYS32_ENTRY is " + hex(*entry) +
                   "; an address below 4 GiB is needed");
     for (ElfSegment const& segment : elf.segments())
       if (segment.type == ElfFile::loaded && *entry >= segment.address &&
           *entry - segment.address < segment.memory_size)
         return static_cast<std::uint32_t>(*entry);
-    kernel.fail("XEN_ELFNOTE_PHYS32_ENTRY " + detail::hexadecimal(*entry) +
+    kernel.fail("XEN_ELFNOTE_PHYS32_ENTRY " + hex(*entry) +
                 " lies in none of its PT_LOAD segments");
   }
 

@@ -24,6 +24,7 @@
 
 #include <portico/base/bytes.hpp>
 #include <portico/base/contracts.hpp>
+#include <portico/base/hex.hpp>
 #include <portico/boot/image_file.hpp>
 #include <portico/boot/memory_map.hpp>
 #include <portico/memory/guest_memory.hpp>
@@ -147,13 +148,13 @@ class Room {
   }
 
   static std::string range_text(std::uint64_t address, std::uint64_t size) {
-    return detail::hexadecimal(address) + " to " + detail::hexadecimal(address + (size - 1));
+    return hex(address) + " to " + hex(address + (size - 1));
   }
 
   [[noreturn, gnu::cold]] void refuse(std::string_view what, std::uint64_t address,
                                       std::uint64_t size, std::string const& why) const {
-    image_.fail(std::string{what} + ": " + std::to_string(size) + " bytes at " +
-                detail::hexadecimal(address) + " " + why);
+    image_.fail(std::string{what} + ": " + std::to_string(size) + " bytes at " + hex(address) +
+                " " + why);
   }
 
   /// Why bytes are no RAM, and what would be.

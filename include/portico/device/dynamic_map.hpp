@@ -31,6 +31,7 @@
 #include <variant>
 #include <vector>
 
+#include <portico/base/hex.hpp>
 #include <portico/base/match.hpp>
 #include <portico/device/access.hpp>
 #include <portico/device/acpi_role.hpp>
@@ -95,15 +96,6 @@ consteval auto check_unplaced() {
         Text<hex_text<fault.offset>>, Text<decimal_text<fault.width>>, Device> const error{};
   }
   return std::true_type{};
-}
-
-inline std::string address_text(std::uint64_t address) {
-  std::string digits;
-  do {
-    digits.insert(digits.begin(), "0123456789abcdef"[address % 16]);
-    address /= 16;
-  } while (address != 0);
-  return "0x" + digits;
 }
 
 }  // namespace detail
@@ -300,14 +292,13 @@ class DynamicMap {
 
   static std::string place_text(Placement const& placement) {
     return "'" + placement.name + "' (" +
-           (placement.space == Space::port ? "ports " : "addresses ") +
-           detail::address_text(placement.base) + " to " +
-           detail::address_text(placement.base + placement.size - 1) + ")";
+           (placement.space == Space::port ? "ports " : "addresses ") + hex(placement.base) +
+           " to " + hex(placement.base + placement.size - 1) + ")";
   }
 
   [[noreturn]] static void refuse(Placement const& placement, std::string const& why) {
-    throw std::invalid_argument{"device '" + placement.name + "' at " +
-                                detail::address_text(placement.base) + ": " + why};
+    throw std::invalid_argument{"device '" + placement.name + "' at " + hex(placement.base) + ": " +
+                                why};
   }
 
   /// What concerns the device alone; fills in the size.
@@ -339,7 +330,7 @@ class DynamicMap {
     if (placement.base > last || placement.size > last - placement.base + 1)
       refuse(placement, "it ends past the last " +
                             std::string{InSpace == Space::port ? "port, " : "address, "} +
-                            detail::address_text(last));
+                            hex(last));
   }
 
   /// What concerns the devices that are there already.
@@ -353,7 +344,7 @@ class DynamicMap {
         throw std::invalid_argument{"devices overlap: " + place_text(placement) + " and " +
                                     place_text(other)};
       if (other.name == placement.name)
-        refuse(placement, "the name is taken by the device at " + detail::address_text(other.base));
+        refuse(placement, "the name is taken by the device at " + hex(other.base));
       if (other.irq && placement.irq == other.irq &&
           !(other.shared && placement.shared && other.level == placement.level))
         refuse(placement, "interrupt line " + std::to_string(*other.irq) + " belongs to '" +

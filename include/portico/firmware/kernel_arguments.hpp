@@ -15,7 +15,7 @@
 #include <cstdint>
 #include <string>
 
-#include <portico/boot/image_file.hpp>
+#include <portico/base/hex.hpp>
 #include <portico/firmware/described_board.hpp>
 
 namespace portico {
@@ -28,8 +28,8 @@ inline std::string virtio_mmio_arguments(DescribedBoard const& board) {
     if (device.role.hid != "LNRO0005" || !device.irq || device.ranges.empty()) continue;
     DescribedRange const& range = device.ranges[0];
     if (!text.empty()) text += ' ';
-    text += "virtio_mmio.device=" + detail::hexadecimal(range.size) + "@" +
-            detail::hexadecimal(range.base) + ":" + std::to_string(*device.irq);
+    text += "virtio_mmio.device=" + hex(range.size) + "@" + hex(range.base) + ":" +
+            std::to_string(*device.irq);
   }
   return text;
 }

@@ -21,6 +21,7 @@
 #include <string>
 #include <string_view>
 
+#include <portico/base/hex.hpp>
 #include <portico/device/access.hpp>
 #include <portico/device/irq_line.hpp>
 #include <portico/kvm/abi.hpp>

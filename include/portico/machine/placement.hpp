@@ -19,8 +19,8 @@
 
 #include <portico/base/bytes.hpp>
 #include <portico/base/contracts.hpp>
+#include <portico/base/hex.hpp>
 #include <portico/device/access.hpp>
-#include <portico/machine/stop.hpp>
 #include <portico/memory/guest_memory.hpp>
 #include <portico/x86/page_tables.hpp>
 

@@ -14,12 +14,12 @@
 
 #include <concepts>
 #include <cstdint>
-#include <cstdio>
 #include <optional>
 #include <string>
 #include <system_error>
 #include <variant>
 
+#include <portico/base/hex.hpp>
 #include <portico/base/match.hpp>
 #include <portico/device/run_control.hpp>
 #include <portico/kvm/abi.hpp>
@@ -72,12 +72,6 @@ using Stop = std::variant<Halted, Shutdown, GuestExit, Reset, Requested, EntryFa
                           HostError, Unhandled>;
 
 namespace detail {
-
-inline std::string hex(std::uint64_t value) {
-  char text[19];
-  std::snprintf(text, sizeof text, "0x%llx", static_cast<unsigned long long>(value));
-  return text;
-}
 
 inline char const* suberror_name(std::uint32_t suberror) {
   switch (suberror) {
@@ -144,13 +138,13 @@ inline std::string describe(Requested) { return "stopped on request"; }
 
 inline std::string describe(EntryFailed const& stop) {
   return "the processor refused to enter the guest (KVM_EXIT_FAIL_ENTRY, reason " +
-         detail::hex(stop.reason) + ")";
+         hex(stop.reason) + ")";
 }
 
 inline std::string describe(InternalError const& stop) {
   return std::string{detail::suberror_name(stop.suberror)} +
          " (KVM_EXIT_INTERNAL_ERROR, suberror " + std::to_string(stop.suberror) + ") at rip " +
-         detail::hex(stop.rip);
+         hex(stop.rip);
 }
 
 inline std::string describe(HostError const& stop) {

@@ -7,6 +7,7 @@
 #include <string>
 #include <thread>
 
+#include <portico/base/hex.hpp>
 #include <portico/device/locked.hpp>
 #include <portico/devices/i8259.hpp>
 #include <portico/devices/ioapic.hpp>
@@ -129,8 +130,7 @@ struct Guest {
   [[nodiscard]] std::string counts() {
     std::string text;
     for (unsigned vector = 0; vector < 0x80; ++vector)
-      if (count(vector) != 0)
-        text += detail::hex(vector) + ": " + std::to_string(count(vector)) + " ";
+      if (count(vector) != 0) text += hex(vector) + ": " + std::to_string(count(vector)) + " ";
     return text;
   }
 
