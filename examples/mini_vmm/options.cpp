@@ -6,6 +6,13 @@
 
 namespace mini_vmm {
 
+namespace {
+
+/// Exits a second; a pause of a quarter of an hour.
+constexpr double slowest_rate = 0.001;
+
+}  // namespace
+
 examples::Parsed<Options> parse(int argc, char** argv) {
   Options options;
   std::optional<std::string> rate;
@@ -23,9 +30,10 @@ examples::Parsed<Options> parse(int argc, char** argv) {
         if (image->count() == 0) options.image = examples::built_guest("counter");
         if (rate) {
           auto const value = examples::decimal(*rate);
-          if (!value)
+          // The clock cannot count the pauses of any rate: some are longer than centuries.
+          if (!value || (*value > 0 && *value < slowest_rate))
             throw examples::WrongUse{"--rate " + *rate +
-                                     ": exits a second are expected, from 0 to 1000000"};
+                                     ": exits a second are expected, from 0.001 to 1000000, or 0"};
           options.rate = *value;
         }
         if (count) {

@@ -139,13 +139,20 @@ TEST_F(MiniVmm, ShowsAnExitOnceASecondByDefault) {
 }
 
 TEST_F(MiniVmm, RefusesWhatIsWrong) {
-  for (Words const& wrong : {Words{"--rate", "x"}, Words{"--rate", "-1"}, Words{"--count", "0"},
-                             Words{"--count", "x"}, Words{"--image", "none.img"}, Words{"more"}}) {
+  for (Words const& wrong :
+       {Words{"--rate", "x"}, Words{"--rate", "-1"}, Words{"--rate", "1e-11", "--count", "2"},
+        Words{"--rate", "0.0009", "--count", "1"}, Words{"--rate", "nan"}, Words{"--count", "0"},
+        Words{"--count", "x"}, Words{"--image", "none.img"}, Words{"more"}}) {
     Result const result = run(wrong);
     EXPECT_EQ(result.status, 2) << wrong[0];
     EXPECT_EQ(result.out, "");
     EXPECT_TRUE(result.error.starts_with("mini_vmm: ")) << result.error;
   }
+}
+
+TEST_F(MiniVmm, TakesTheSlowestRateThereIs) {
+  PORTICO_REQUIRES(kvm);
+  EXPECT_EQ(run({"--rate", "0.001", "--count", "1"}).status, 0);
 }
 
 }  // namespace
