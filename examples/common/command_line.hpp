@@ -19,6 +19,9 @@ namespace examples {
 /// The exit status when the command line or a file is wrong; no guest was started then.
 inline constexpr int bad_input = 2;
 
+/// The exit status when a guest was started and something went wrong.
+inline constexpr int failure = 1;
+
 /// Either options, or the exit status that the program ends with now: help was printed, or the
 /// command line is wrong and standard error says how.
 template <class Options>
@@ -106,8 +109,24 @@ Parsed<Options> parse(CLI::App& app, int argc, char** argv, char const* usage, C
   return {std::nullopt, bad_input};
 }
 
+/// What went wrong once a machine was loaded: no fault of what the program was given.
+class RunFailed : public std::runtime_error {
+ public:
+  using std::runtime_error::runtime_error;
+};
+
+/// The part of a program from a machine's start on: what `run` throws becomes RunFailed.
+template <class Run>
+int started(Run run) {
+  try {
+    return run();
+  } catch (std::exception const& error) {
+    throw RunFailed{error.what()};
+  }
+}
+
 /// Runs the program that the command line asks for, if it is right; the exit status. What `run`
-/// throws is told in one line.
+/// throws is told in one line: a failure once a guest was `started`, or else bad input.
 template <class Options, class Run>
 int run_program(char const* name, Parsed<Options> const& parsed, Run run) {
   if (!parsed.options) return parsed.status;
@@ -120,6 +139,9 @@ int run_program(char const* name, Parsed<Options> const& parsed, Run run) {
   ::signal(SIGXFSZ, SIG_IGN);
   try {
     return run(*parsed.options);
+  } catch (RunFailed const& error) {
+    std::fprintf(stderr, "%s: %s\n", name, error.what());
+    return failure;
   } catch (std::exception const& error) {
     std::fprintf(stderr, "%s: %s\n", name, error.what());
     return bad_input;

@@ -9,6 +9,7 @@
 #include <portico/devices/output_sink.hpp>
 #include <portico/machine.hpp>
 
+#include "command_line.hpp"
 #include "disk.hpp"
 #include "ending.hpp"
 #include "observers.hpp"
@@ -22,14 +23,13 @@ int with_disk(DiskChoice const& choice, Run run) {
   return choice.runs ? run() : 0;
 }
 
-/// Runs a machine whose board has entries "serial" and "disk", and tells what went wrong. `ended`
-/// gives the exit status for a Stop that is a good end.
+/// The part of run_to_end() that may throw anything.
 template <class Board, class Ended>
-int run_to_end(portico::Machine<Board>& machine, char const* program, DiskChoice const& choice,
-               Watching const& watching, portico::OutputSink& output, Ended ended) {
+int run_started(portico::Machine<Board>& machine, char const* program, DiskChoice const& choice,
+                Watching const& watching, portico::OutputSink& output, Ended ended) {
   auto const complain = [&](std::string const& what) {
     std::fprintf(stderr, "%s: %s\n", program, what.c_str());
-    return 1;
+    return failure;
   };
   if (watching.map) std::fputs(map_text<Board>(machine.memory()).c_str(), stderr);
   Observers<Board> observers{watching, choice.image + ": "};
@@ -47,6 +47,14 @@ int run_to_end(portico::Machine<Board>& machine, char const* program, DiskChoice
   std::optional<int> const good = ended(stop);
   if (!good) return complain(choice.image + ": " + how_it_ended(machine, stop));
   return status != 0 ? status : *good;
+}
+
+/// Runs a machine whose board has entries "serial" and "disk", and tells what went wrong. `ended`
+/// gives the exit status for a Stop that is a good end. Throws RunFailed.
+template <class Board, class Ended>
+int run_to_end(portico::Machine<Board>& machine, char const* program, DiskChoice const& choice,
+               Watching const& watching, portico::OutputSink& output, Ended ended) {
+  return started([&] { return run_started(machine, program, choice, watching, output, ended); });
 }
 
 }  // namespace examples

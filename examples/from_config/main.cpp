@@ -80,6 +80,19 @@ struct Options {
   std::string path;
 };
 
+/// From a loaded machine to the exit status.
+int run_to_end(portico::Machine<Board>& machine, Config const& config,
+               portico::OutputSink& output) {
+  portico::Stop const stop = machine.run();
+  for (portico::Placement const& placement : machine.board().placements())
+    if (auto* const console = machine.board().find<Console>(placement.name)) console->flush();
+  if (output.terminal()) output.end_line();
+  if (std::holds_alternative<portico::Halted>(stop)) return 0;
+  std::fprintf(stderr, "from_config: %s: %s\n", config.image.c_str(),
+               examples::how_it_ended(machine, stop).c_str());
+  return examples::failure;
+}
+
 int run(Options const& options) {
   Config const config = read_config(options.path);
   portico::SharedInput input{STDIN_FILENO};
@@ -89,14 +102,7 @@ int run(Options const& options) {
                                   [&] { return make_board(config, input, output); }};
   machine.load(portico::FlatImage{config.image},
                portico::LongMode{config.page, windows(machine.board())}, config.start);
-  portico::Stop const stop = machine.run();
-  for (portico::Placement const& placement : machine.board().placements())
-    if (auto* const console = machine.board().find<Console>(placement.name)) console->flush();
-  if (output.terminal()) output.end_line();
-  if (std::holds_alternative<portico::Halted>(stop)) return 0;
-  std::fprintf(stderr, "from_config: %s: %s\n", config.image.c_str(),
-               examples::how_it_ended(machine, stop).c_str());
-  return 1;
+  return examples::started([&] { return run_to_end(machine, config, output); });
 }
 
 examples::Parsed<Options> parse(int argc, char** argv) {

@@ -91,13 +91,8 @@ class Pacer {
   Clock::time_point start_ = Clock::now();
 };
 
-int run(Options const& options) {
-  // Each exit is seen when it happens, in a pipe too.
-  if (options.rate > 0) std::setvbuf(stdout, nullptr, _IOLBF, BUFSIZ);
-  constexpr std::uint64_t load_address = 0x1'0000;
-  portico::Machine<Board> machine{portico::GuestMemory{256 * portico::MiB}, Board{Counter{}}};
-  machine.load(portico::FlatImage{options.image}, portico::RealMode{load_address},
-               {.address = load_address});
+/// From a loaded machine to the exit status.
+int run_to_end(portico::Machine<Board>& machine, Options const& options) {
   std::puts("VM Starting...");
   portico::Trace<Board, OldLayout> trace{stdout};
   Pacer pacer{machine, options};
@@ -107,7 +102,17 @@ int run(Options const& options) {
   std::fflush(stdout);
   std::fprintf(stderr, "mini_vmm: %s: %s\n", options.image.c_str(),
                examples::how_it_ended(machine, stop).c_str());
-  return 1;
+  return examples::failure;
+}
+
+int run(Options const& options) {
+  // Each exit is seen when it happens, in a pipe too.
+  if (options.rate > 0) std::setvbuf(stdout, nullptr, _IOLBF, BUFSIZ);
+  constexpr std::uint64_t load_address = 0x1'0000;
+  portico::Machine<Board> machine{portico::GuestMemory{256 * portico::MiB}, Board{Counter{}}};
+  machine.load(portico::FlatImage{options.image}, portico::RealMode{load_address},
+               {.address = load_address});
+  return examples::started([&] { return run_to_end(machine, options); });
 }
 
 }  // namespace
