@@ -51,7 +51,8 @@ std::vector<portico::IdentityRange> windows(Board const& board) {
   board.for_each_range([&](portico::Space space, std::uint64_t base, std::uint64_t size, auto) {
     if (space != portico::Space::mmio) return;
     std::uint64_t const start = base / page * page;
-    pages.push_back({start, portico::align_up(base + size, page) - start, portico::PageSize::k4KiB,
+    // By pages of 2 MiB where they fit: there is room for few tables.
+    pages.push_back({start, portico::align_up(base + size, page) - start, portico::PageSize::k2MiB,
                      portico::Caching::uncached});
   });
   std::sort(pages.begin(), pages.end(),

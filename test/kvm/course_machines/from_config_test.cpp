@@ -103,6 +103,28 @@ TEST_F(FromConfig, ExampleInItsFolderRuns) {
   EXPECT_EQ(result.status, 0) << result.error;
 }
 
+TEST_F(FromConfig, ADeviceInMemoryTakesUpToOneGibibyte) {
+  PORTICO_REQUIRES(kvm);
+  struct Case {
+    char low;  ///< the low byte of the device's address
+    std::string place;
+  };
+  for (Case const& window : {Case{'\x00', R"("address": "4G", "size": "1G")"},
+                             Case{'\x80', R"("address": "0x100000080", "size": "0x3FFFFF80")"}}) {
+    // mov $'x', %al; mov %al, the device's address; mov 0x13FFFFFFF, %al, its last byte; hlt
+    folder_.write("ends.img", std::string{"\xB0x\xA2"} + window.low +
+                                  std::string{"\x00\x00\x00\x01\x00\x00\x00"
+                                              "\xA0\xFF\xFF\xFF\x3F\x01\x00\x00\x00\xF4",
+                                              17});
+    for (std::string const page : {"4K", "2M"}) {
+      Result const result = run(R"({"memory": "2M", "image": "ends.img", "page": ")" + page +
+                                R"(", "devices": [{"device": "serial", )" + window.place + "}]}");
+      EXPECT_EQ(result.out, "x");
+      EXPECT_EQ(result.status, 0) << result.error;
+    }
+  }
+}
+
 TEST_F(FromConfig, AWrongConfigurationIsOneClearLine) {
   PORTICO_REQUIRES(kvm);
   folder_.write("halt.img", "\xF4");
