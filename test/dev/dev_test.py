@@ -120,6 +120,12 @@ class Dev(unittest.TestCase):
         (self.bin / "apt-get").unlink()
         self.assertEqual(self.run_dev("build"), 1)
         self.assertIn("has to be installed by hand", self.warned)
+        # All of it: nothing else will say what is missing.
+        for name in ("g++", "clang", "meson", "ninja", "cmake", "pkg-config", "binutils",
+                     "python3", "git", "Linux' headers", "GSL", "GoogleTest", "Google Benchmark",
+                     "CLI11", "nlohmann-json", "gnuplot", "valgrind", "clang-tidy",
+                     "clang-format"):
+            self.assertIn(name, self.warned)
 
     def test_old_tools_are_named(self):
         self.assertEqual(self.run_dev("build", FAKE_MESON="0.61.2"), 1)
