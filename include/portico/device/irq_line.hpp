@@ -41,16 +41,21 @@ class IrqPin {
   /// Line `number` of `inputs`, which outlive the pin.
   IrqPin(IrqInputs& inputs, std::uint32_t number) noexcept : way_{Input{&inputs, number}} {}
 
-  /// One of the devices begins or ends to hold the pin. From any thread.
-  void change(bool up) noexcept {
+  /// A wire goes to a level; `held` is the level that it had, and changes under the pin's lock, so
+  /// that two threads that drive one wire leave each rise its own. True if it changed. From any
+  /// thread.
+  bool set(std::atomic<bool>& held, bool level) noexcept {
     std::lock_guard const guard{mutex_};
-    // Two threads that drive one wire may arrive here in the other order: what counts is the sum.
-    bool const was_high = holders_ > 0;
-    holders_ += up ? 1 : -1;
-    bool const is_high = holders_ > 0;
-    if (is_high == was_high) return;
-    if (!match(way_, [&](auto const& way) { return way.drive(is_high); }))
-      failed_.fetch_add(1, std::memory_order_relaxed);
+    return change(held, level);
+  }
+
+  /// A wire goes up and down again, and nobody drives the pin in between; one that is up already
+  /// only goes down. True if it rose. From any thread.
+  bool pulse(std::atomic<bool>& held) noexcept {
+    std::lock_guard const guard{mutex_};
+    bool const rose = change(held, true);
+    change(held, false);
+    return rose;
   }
 
   /// How often the host refused.
@@ -93,8 +98,23 @@ class IrqPin {
     }
   };
 
+  /// With the lock held.
+  bool change(std::atomic<bool>& held, bool level) noexcept {
+    if (held.load(std::memory_order_relaxed) == level) return false;
+    holders_ += level ? 1 : -1;
+    if (holders_ == (level ? 1 : 0)) drive(level);
+    // Last, so that who finds the level that it wants finds the pin at it too.
+    held.store(level, std::memory_order_release);
+    return true;
+  }
+
+  void drive(bool level) noexcept {
+    if (!match(way_, [&](auto const& way) { return way.drive(level); }))
+      failed_.fetch_add(1, std::memory_order_relaxed);
+  }
+
   std::mutex mutex_;
-  int holders_ = 0;
+  int holders_ = 0;  ///< wires that are up
   std::atomic<std::uint64_t> failed_{0};
   std::variant<Ioctl, Event, Input> way_;
 };
@@ -109,9 +129,21 @@ class IrqWire {
 
   /// Drives the line. From any thread.
   void set(bool level) noexcept {
-    if (level_.exchange(level, std::memory_order_acq_rel) == level) return;
-    if (level) raised_.fetch_add(1, std::memory_order_relaxed);
-    if (pin_ != nullptr) pin_->change(level);
+    if (level_.load(std::memory_order_acquire) == level) return;
+    bool const changed = pin_ != nullptr
+                             ? pin_->set(level_, level)
+                             : level_.exchange(level, std::memory_order_acq_rel) != level;
+    if (changed && level) raised_.fetch_add(1, std::memory_order_relaxed);
+  }
+
+  /// Drives the line up and down: an edge, whatever other threads do to it. From any thread.
+  void pulse() noexcept {
+    if (pin_ == nullptr) {
+      set(true);
+      set(false);
+    } else if (pin_->pulse(level_)) {
+      raised_.fetch_add(1, std::memory_order_relaxed);
+    }
   }
 
   /// The level last set.
@@ -143,8 +175,7 @@ class IrqLine {
 
   /// Raises and lowers the line: one interrupt on an edge-triggered pin.
   void pulse() const noexcept {
-    set(true);
-    set(false);
+    if (wire_ != nullptr) wire_->pulse();
   }
 
  private:

@@ -106,8 +106,8 @@ TEST(EventPin, SignalsEachRise) {
   ASSERT_EQ(::read(event.get(), &count, sizeof count), static_cast<ssize_t>(sizeof count));
   EXPECT_EQ(count, 2U);
   IrqPin broken{-1};
-  broken.change(true);
-  broken.change(false);
+  std::atomic<bool> held = false;
+  broken.pulse(held);
   EXPECT_EQ(broken.failed(), 1U);
 }
 
