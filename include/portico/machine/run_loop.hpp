@@ -103,19 +103,30 @@ class RunLoop {
     return vm;
   }
 
-  /// Takes back what was asked for, however the run ends.
+  /// Takes back what was asked for, however the run ends; but a stop only if it ended the run.
   struct Cleanup {
     RunLoop& machine;
+    bool by_stop = false;
 
     ~Cleanup() {
       machine.ending_.store(false, std::memory_order_release);
-      machine.control_.clear();
+      if (by_stop)
+        machine.control_.clear();
+      else
+        machine.control_.clear_guest_request();
     }
   };
 
   template <class... Observers>
   Stop run_all(Observers&... observers) {
-    Cleanup const cleanup{*this};
+    Cleanup cleanup{*this};
+    Stop const stop = run_with_io(observers...);
+    cleanup.by_stop = std::holds_alternative<Requested>(stop);
+    return stop;
+  }
+
+  template <class... Observers>
+  Stop run_with_io(Observers&... observers) {
     if constexpr (has_io_thread) {
       IoWork work{*this};
       IoThread<IoWork> thread{work, alarm_, time_};
@@ -158,6 +169,8 @@ class RunLoop {
     kvm_run& page = seat.vcpu.page();
     Services services{memory_, control_, clocks_, interrupts_.lines};
     std::optional<Stop> stop;
+    // A stop that the last run did not end by: its kick may be gone.
+    if (control_.stopping()) seat.vcpu.immediate_exit(true);
     // What the end of the last run left in the page comes first.
     int error = std::exchange(seat.exit_waits, false) ? 0 : enter(seat);
     for (;; error = enter(seat)) {
@@ -278,8 +291,8 @@ class RunLoop {
     }
     if constexpr (Chip::kind == IrqchipKind::board)
       if (reason == KVM_EXIT_HLT && page.if_flag != 0) return wait_for_interrupt(seat, stop);
-    stop = kvm::visit(
-        page, stop_for<std::optional<Stop>>(reason, [&] { return seat.vcpu.regs().rip; }));
+    stop = kvm::visit(page,
+                      stop_for<std::optional<Stop>>(reason, [&] { return seat.vcpu.regs().rip; }));
     return !stop;
   }
 

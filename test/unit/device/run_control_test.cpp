@@ -36,7 +36,7 @@ TEST(RunControl, TellsWhatWasAskedFor) {
   EXPECT_TRUE(control.stopping());
 }
 
-TEST(RunControl, TheFirstRequestWins) {
+TEST(RunControl, TheGuestsFirstRequestWins) {
   RunControl control;
   control.exit(0);  // a code of 0 is a request too
   control.stop();
@@ -44,6 +44,35 @@ TEST(RunControl, TheFirstRequestWins) {
   control.reset();
   EXPECT_EQ(control.request(), RunControl::Request::exit);
   EXPECT_EQ(control.code(), 0);
+}
+
+TEST(RunControl, AStopOutlivesTheGuestsRequest) {
+  for (bool const stop_is_first : {false, true}) {
+    RunControl control;
+    if (stop_is_first) control.stop();
+    control.exit(7);
+    if (!stop_is_first) control.stop();
+    EXPECT_EQ(control.request(), RunControl::Request::exit);
+    EXPECT_EQ(control.code(), 7);
+    control.clear_guest_request();
+    EXPECT_EQ(control.request(), RunControl::Request::stop);
+    EXPECT_TRUE(control.stopping());
+    EXPECT_TRUE(is_readable(control.fd()));
+    control.clear();
+    EXPECT_EQ(control.request(), RunControl::Request::none);
+    EXPECT_FALSE(control.stopping());
+    EXPECT_FALSE(is_readable(control.fd()));
+  }
+}
+
+TEST(RunControl, TheGuestsRequestGoesAlone) {
+  RunControl control;
+  control.exit(0);
+  control.clear_guest_request();
+  EXPECT_FALSE(control.stopping());
+  EXPECT_FALSE(is_readable(control.fd()));
+  control.reset();
+  EXPECT_EQ(control.request(), RunControl::Request::reset);
 }
 
 TEST(RunControl, TheTokenIsReadableUntilTheRequestIsTakenBack) {

@@ -276,13 +276,17 @@ TEST_F(Run, AStopFromAHandlerOrAnObserverIsSeen) {
   EXPECT_EQ(machine.get<Console>().text, "a");
 }
 
-TEST_F(Run, AHaltWinsOverAStopThatComesAtOnce) {
+TEST_F(Run, AStopThatARunDoesNotEndByEndsTheNext) {
   vcpu.plays([this](FakeVcpu& played) {
     machine.stop();
     played.exits(KVM_EXIT_HLT);
   });
   run<Halted>();
-  run<Halted>();  // the request went with the run that it came in
+  vcpu.plays([](FakeVcpu&) { return EFAULT; });
+  run<Requested>();
+  EXPECT_FALSE(vcpu.is_at_end());  // the guest was not entered
+  vcpu.clear();
+  run<Halted>();
 }
 
 TEST_F(Run, ADevicesRequestWinsOverALaterStop) {
@@ -292,6 +296,11 @@ TEST_F(Run, ADevicesRequestWinsOverALaterStop) {
     played.exits_with_out(0x501, 1, "\x02");
   });
   EXPECT_EQ(run<GuestExit>().code, 9);
+  // The access was completed by way of the kick; the stop stands still.
+  vcpu.plays([](FakeVcpu&) { return EFAULT; });
+  run<Requested>();
+  vcpu.clear();
+  run<Halted>();
 }
 
 TEST_F(Run, StopsFromManyThreadsOverManyRuns) {
