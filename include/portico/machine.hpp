@@ -90,9 +90,11 @@ class Machine : detail::RunLoop<Board, Options...> {
 
   /// Copies an image into RAM and sets vCPU 0 up for it. The image may fill RAM but for the page
   /// below the stack. Page tables go behind RAM, where neither it nor any entry nor a window of the
-  /// mode stands. Throws what the image throws (ImageError).
+  /// mode stands. What an earlier run left waiting is gone then. Throws what the image throws
+  /// (ImageError).
   template <class Image, class Mode>
   void load(Image const& image, Mode const& mode, Start const& start = {}) {
+    this->forget_accesses();
     Region const& first = memory_.regions()[0];
     std::uint64_t const address = start.address.value_or(detail::load_address(mode));
     std::uint64_t const stack = start.stack.value_or(first.base + first.size);
@@ -119,6 +121,7 @@ class Machine : detail::RunLoop<Board, Options...> {
         is_included,
         "portico::Machine::load: to boot an image with a protocol of its own, include "
         "<portico/machine/booting.hpp>; a flat image needs a mode, such as LongMode, too.");
+    this->forget_accesses();
     if constexpr (is_included) boot_image(image, *this, slots_, Chip{});
   }
 

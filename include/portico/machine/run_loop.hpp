@@ -169,6 +169,7 @@ class RunLoop {
     kvm_run& page = seat.vcpu.page();
     Services services{memory_, control_, clocks_, interrupts_.lines};
     std::optional<Stop> stop;
+    seat.has_run = true;
     // A stop that the last run did not end by: its kick may be gone.
     if (control_.stopping()) seat.vcpu.immediate_exit(true);
     // What the end of the last run left in the page comes first.
@@ -342,6 +343,25 @@ class RunLoop {
     seat.vcpu.immediate_exit(true);
     seat.exit_waits = seat.vcpu.run() == 0;
     seat.vcpu.immediate_exit(false);
+  }
+
+  /// Ends what the last run left half done, before registers are set anew: KVM would go on with it
+  /// on the new ones, and we would handle an exit of the guest that was.
+  void forget_accesses() {
+    for (auto& seat : seats_) {
+      if (!seat || !seat->has_run) continue;
+      seat->vcpu.immediate_exit(true);
+      // A repeated instruction ends with the count in RCX, which the guest may have made huge; other
+      // accesses have a few parts.
+      for (int left = 16; left > 0 && seat->vcpu.run() == 0; --left) {
+        kvm_regs registers = seat->vcpu.regs();
+        registers.rcx = 0;
+        seat->vcpu.set_regs(registers);
+      }
+      seat->vcpu.immediate_exit(false);
+      seat->has_run = false;
+      seat->exit_waits = false;
+    }
   }
 
   void kick_all() noexcept {

@@ -23,6 +23,7 @@ struct Seat {
   Vcpu vcpu;
   kvm::Kick kick;
   Unclaimed unclaimed{};
+  bool has_run = false;          ///< KVM may have begun an instruction for the guest
   bool exit_waits = false;       ///< the page holds an exit that nobody has handled yet
   char const* call = "KVM_RUN";  ///< what failed, if something did
 };

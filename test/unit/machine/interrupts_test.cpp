@@ -10,6 +10,7 @@
 #include <portico/devices/i8259.hpp>
 #include <portico/devices/ioapic.hpp>
 #include <portico/machine/msi_line.hpp>
+#include <portico/x86/real_mode.hpp>
 
 #include "support/fake_hypervisor.hpp"
 
@@ -334,6 +335,33 @@ TEST_F(PicMachine, AStopEndsAHaltAndTheNextRunHaltsOn) {
   std::thread raising{[&] { machine.get<"edge">().kept.pulse(); }};
   expect_exit();
   raising.join();
+}
+
+struct NoImage {
+  void load(GuestMemory&, std::uint64_t, std::uint64_t) const {}
+};
+
+TEST_F(PicMachine, ALoadAfterAStopDuringAHaltForgetsTheHalt) {
+  std::atomic<bool> halted = false;
+  vcpu.plays([&](FakeVcpu& played) {
+    halts()(played);
+    halted = true;
+  });
+  std::thread stopping{[&] {
+    wait_until(machine, [&] { return halted.load(); });
+    machine.stop();
+  }};
+  EXPECT_TRUE(std::holds_alternative<Requested>(machine.run()));
+  stopping.join();
+  machine.load(NoImage{}, RealMode{.segment_base = 0});
+  vcpu.plays(out(0x90, 7));
+  std::atomic<bool> over = false;
+  std::thread limiting{[&] { wait_until(machine, [&] { return over.load(); }); }};
+  Stop const stop = machine.run();
+  over = true;
+  limiting.join();
+  ASSERT_TRUE(std::holds_alternative<GuestExit>(stop)) << describe(stop);
+  EXPECT_EQ(std::get<GuestExit>(stop).code, 7);
 }
 
 TEST_F(PicMachine, AStormIsAsManyInterruptsAsTheGuestTakes) {

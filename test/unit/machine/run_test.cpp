@@ -7,6 +7,8 @@
 #include <thread>
 #include <vector>
 
+#include <portico/x86/real_mode.hpp>
+
 #include "support/fake_hypervisor.hpp"
 
 namespace portico {
@@ -313,6 +315,24 @@ TEST_F(Run, StopsFromManyThreadsOverManyRuns) {
     // A stop that came when its run was over already would end the next one.
     machine.control().clear();
   }
+}
+
+TEST_F(Run, ALoadCompletesWhatTheLastRunLeft) {
+  struct NoImage {
+    void load(GuestMemory&, std::uint64_t, std::uint64_t) const {}
+  };
+
+  RealMode const mode{.segment_base = 0, .ip = 0x100};
+  machine.load(NoImage{}, mode);
+  EXPECT_EQ(vcpu.runs, 0);  // nothing to complete yet
+  vcpu.plays(out(0x600, "x"));
+  EXPECT_THROW(machine.run(), std::runtime_error);  // in the middle of an access
+  int const before = vcpu.completions;
+  machine.load(NoImage{}, mode);
+  EXPECT_EQ(vcpu.completions, before + 1);
+  EXPECT_EQ(vcpu.registers.rip, 0x100U);
+  EXPECT_FALSE(vcpu.is_kicked());
+  run<Halted>();
 }
 
 // --- Exceptions
