@@ -530,5 +530,16 @@ TEST_F(MachineOnKvm, ALineReachesTheControllers) {
   EXPECT_EQ(chip.chip.pic.irr & (1U << 4), 0U);
 }
 
+TEST_F(MachineOnKvm, TheKernelsTimerHasPort0x61) {
+  using Small = DeviceMap<Port<0x501, Exit>>;
+  Machine<Small, KernelPit> machine{GuestMemory{2 * MiB}, Small{}, KernelPit{}};
+  // Channel 2 on; what is read back says so.
+  machine.load(Code{}.rax(1).out(0x61, 1).rax(0).in(0x61, 1).out(0x501, 1).hlt(), small_pages);
+  Stop const stop = run(machine);
+  ASSERT_TRUE(ended_with<GuestExit>(stop));
+  EXPECT_EQ(std::get<GuestExit>(stop).code & 0x03, 1);
+  EXPECT_EQ(machine.unclaimed().reads + machine.unclaimed().writes, 0U);
+}
+
 }  // namespace
 }  // namespace portico

@@ -104,8 +104,7 @@ void run(char const* kernel, std::string const& arguments, Record& record) {
   Machine machine{
       GuestMemory{256 * MiB},
       [&] { return Board{[&] { return Uart16550<Streams>{Streams{&record}}; }, ResetPort{}}; },
-      HostCpuid{}};
-  machine.vm().create_pit2();
+      HostCpuid{}, KernelPit{}};
   std::string const line = "console=ttyS0 quiet panic=-1 portico.end=reboot " + arguments + " " +
                            kernel_arguments(describe_board(machine.board())) +
                            " portico.script=\"" + script + "\"";

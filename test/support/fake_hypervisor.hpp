@@ -228,7 +228,10 @@ class FakeVm {
 
   void create_irqchip() { has_irqchip = true; }
 
-  void create_pit2() { has_pit = true; }
+  void create_pit2(std::uint32_t flags) {
+    has_pit = true;
+    pit_flags = flags;
+  }
 
   void split_irqchip(unsigned pins) { ioapic_routes = pins; }
 
@@ -260,6 +263,7 @@ class FakeVm {
   bool has_real_mode_pages = false;
   bool has_irqchip = false;
   bool has_pit = false;
+  std::uint32_t pit_flags = 0;
   unsigned ioapic_routes = 0;
   bool refuses_routes = false;
   std::vector<kvm_irq_routing_entry> routes{};

@@ -17,6 +17,7 @@
 
 #include <portico/device/alarm.hpp>
 #include <portico/device/irq_inputs.hpp>
+#include <portico/kvm/abi.hpp>
 #include <portico/machine/board_controllers.hpp>
 #include <portico/machine/gsi_routes.hpp>
 #include <portico/machine/injection.hpp>
@@ -47,9 +48,10 @@ struct Interrupts {
       if (!Chip::asked_for && !InterruptLines<Board>::wanted(board)) return;
       refuse_hidden_entries(board, irqchip_ranges);
       vm.create_irqchip();
-      if constexpr (requires { vm.create_pit2(); }) {
+      if constexpr (requires { vm.create_pit2(std::uint32_t{}); }) {
         if (pit) refuse_hidden_entries(board, pit_ranges);
-        if (pit) vm.create_pit2();
+        // KVM has port 0x61, where the guest sees channel 2, only with its dummy of a speaker.
+        if (pit) vm.create_pit2(KVM_PIT_SPEAKER_DUMMY);
       }
       lines.connect(board, [&](std::uint32_t number) { return kernel_pin(vm, number); });
     } else if constexpr (Chip::in_board) {

@@ -588,6 +588,7 @@ TEST(KernelMachine, HasControllersWithoutALineIfItIsAskedTo) {
   FakeMachine<Board, KernelPit> pit{GuestMemory{4 * KiB}, Board{}, KernelPit{}};
   EXPECT_TRUE(pit.vm().has_irqchip);
   EXPECT_TRUE(pit.vm().has_pit);
+  EXPECT_EQ(pit.vm().pit_flags, std::uint32_t{KVM_PIT_SPEAKER_DUMMY});
 }
 
 template <class Board, class... Options>
