@@ -51,6 +51,7 @@ class Machine : detail::RunLoop<Board, Options...> {
   using Loop::board_;
   using Loop::clocks_;
   using Loop::control_;
+  using Loop::has_local_apics_;
   using Loop::interrupts_;
   using Loop::memory_;
   using Loop::seats_;
@@ -116,13 +117,13 @@ class Machine : detail::RunLoop<Board, Options...> {
   /// takes, the tables for the guest above all, is in <portico/machine/booting.hpp>.
   template <class Image>
   void load(Image const& image) {
-    constexpr bool is_included = requires { boot_image(image, *this, slots_, Chip{}); };
+    constexpr bool is_included = requires { boot_image(image, *this, slots_, has_local_apics_); };
     static_assert(
         is_included,
         "portico::Machine::load: to boot an image with a protocol of its own, include "
         "<portico/machine/booting.hpp>; a flat image needs a mode, such as LongMode, too.");
     this->forget_accesses();
-    if constexpr (is_included) boot_image(image, *this, slots_, Chip{});
+    if constexpr (is_included) boot_image(image, *this, slots_, has_local_apics_);
   }
 
   /// Runs vCPU 0 on this thread, and the others on threads of their own, until one of them stops;

@@ -19,6 +19,7 @@
 #include <map>
 #include <memory>
 #include <mutex>
+#include <optional>
 #include <string_view>
 #include <system_error>
 #include <utility>
@@ -28,6 +29,7 @@
 #include <portico/base/contracts.hpp>
 #include <portico/base/fd.hpp>
 #include <portico/kvm/abi.hpp>
+#include <portico/kvm/cpuid.hpp>
 #include <portico/kvm/vcpu.hpp>
 #include <portico/machine.hpp>
 
@@ -104,10 +106,7 @@ class FakeVcpu {
 
   void set_msr(std::uint32_t index, std::uint64_t value) { msrs[index] = value; }
 
-  template <class Cpuid>
-  void set_cpuid(Cpuid const&) {
-    has_cpuid = true;
-  }
+  void set_cpuid(kvm::Cpuid const& wanted) { cpuid = wanted; }
 
   // --- For steps: what the guest did
 
@@ -159,7 +158,7 @@ class FakeVcpu {
   kvm_regs registers{};
   kvm_sregs special{};
   std::map<std::uint32_t, std::uint64_t> msrs{};
-  bool has_cpuid = false;
+  std::optional<kvm::Cpuid> cpuid{};
   std::vector<std::uint8_t> interrupts{};  ///< vectors that were queued
   int refuses_interrupts = 0;              ///< errno value of the next KVM_INTERRUPTs
   int runs = 0;                            ///< how often run() was called
@@ -280,7 +279,15 @@ class FakeSystem {
  public:
   [[nodiscard]] FakeVm create_vm() const { return FakeVm{}; }
 
-  [[nodiscard]] kvm::Cpuid supported_cpuid() const { return kvm::Cpuid{kvm::Cpuid::Leaves{0}}; }
+  /// Leaf 1, with an APIC (EDX bit 9) that is an x2APIC (ECX bit 21).
+  [[nodiscard]] kvm::Cpuid supported_cpuid() const {
+    kvm::Cpuid::Leaves leaves{1};
+    leaves.head().count = 1;
+    leaves.elements()[0].function = 1;
+    leaves.elements()[0].ecx = 1U << 21;
+    leaves.elements()[0].edx = 1U << 9;
+    return kvm::Cpuid{std::move(leaves)};
+  }
 };
 
 /// A machine of the library on the fake.

@@ -24,14 +24,11 @@
 namespace portico::detail {
 
 /// Sets up a machine's memory, its vCPUs' boot registers and vCPU 0; throws what the image throws.
-/// Machine::load finds it by its arguments. `Chip` is the machine's Irqchip.
-template <class Image, class Machine, class Chip>
-void boot_image(Image const& image, Machine& machine, MemorySlots& slots, Chip) {
+/// Machine::load finds it by its arguments. `apics` says whether there are local APICs.
+template <class Image, class Machine>
+void boot_image(Image const& image, Machine& machine, MemorySlots& slots, bool apics) {
   GuestMemory& memory = machine.memory();
   DescribedBoard const described = describe_board(machine.board());
-  // A board that is placed at run time has controllers if any entry has a line.
-  bool const apics =
-      Chip::has_local_apics && (Chip::asked_for || Chip::in_board || described.interrupts());
   BootLayout layout =
       install_firmware(described, memory, {.cpus = machine.vcpu_count(), .apics = apics});
   if (std::optional<LongMode> const mode = image.long_mode()) {

@@ -41,11 +41,12 @@ struct Interrupts {
 
   /// Makes the controllers that are to be in the kernel, with an 8254 if `pit`, and ties the lines
   /// to pins. Before the first vCPU. Throws std::invalid_argument where an entry stands in their
-  /// place.
+  /// place. Whether vCPUs have local APICs now: a board that is placed at run time, and has no line,
+  /// gets none.
   template <class Vm>
-  void connect(Vm& vm, Board const& board, bool pit) {
+  bool connect(Vm& vm, Board const& board, bool pit) {
     if constexpr (kind == IrqchipKind::kernel) {
-      if (!Chip::asked_for && !InterruptLines<Board>::wanted(board)) return;
+      if (!Chip::asked_for && !InterruptLines<Board>::wanted(board)) return false;
       refuse_hidden_entries(board, irqchip_ranges);
       vm.create_irqchip();
       if constexpr (requires { vm.create_pit2(std::uint32_t{}); }) {
@@ -62,6 +63,7 @@ struct Interrupts {
       lines.connect(board,
                     [&](std::uint32_t number) { return IrqPin{controllers.inputs(), number}; });
     }
+    return Chip::has_local_apics;
   }
 
   /// Whether lines did something that controllers in the board have not heard of.

@@ -66,14 +66,15 @@ class RunLoop {
         vm_{make_vm(system)},
         board_{std::in_place, std::forward<BoardSource>(board)} {
     fit_memory(board_.board, memory_);
-    interrupts_.connect(vm_, board_.board, one_of<KernelPit, Options...>);
+    has_local_apics_ = interrupts_.connect(vm_, board_.board, one_of<KernelPit, Options...>);
     unsigned const wanted = vcpu_count(max_vcpus, options...);
     Expects(wanted >= 1 && wanted <= max_vcpus);
     for (vcpu_count_ = 0; vcpu_count_ < wanted; ++vcpu_count_) {
       seats_[vcpu_count_].emplace(vm_.create_vcpu(vcpu_count_), kick_signal(options...));
       if constexpr (one_of<HostCpuid, Options...>)
-        seats_[vcpu_count_]->vcpu.set_cpuid(
-            kvm::guest_cpuid(system.supported_cpuid(), {.index = vcpu_count_, .count = wanted}));
+        seats_[vcpu_count_]->vcpu.set_cpuid(kvm::guest_cpuid(
+            system.supported_cpuid(),
+            {.index = vcpu_count_, .count = wanted, .has_local_apic = has_local_apics_}));
     }
   }
 
@@ -388,6 +389,7 @@ class RunLoop {
   std::array<std::optional<Seat>, max_vcpus> seats_;
   BoardHolder<Board> board_;
   unsigned vcpu_count_ = 0;
+  bool has_local_apics_ = false;
   MemorySlots slots_;
 };
 

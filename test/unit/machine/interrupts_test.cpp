@@ -6,6 +6,7 @@
 #include <thread>
 #include <vector>
 
+#include <portico/device/dynamic_map.hpp>
 #include <portico/device/locked.hpp>
 #include <portico/devices/i8259.hpp>
 #include <portico/devices/ioapic.hpp>
@@ -589,6 +590,36 @@ TEST(KernelMachine, HasControllersWithoutALineIfItIsAskedTo) {
   EXPECT_TRUE(pit.vm().has_irqchip);
   EXPECT_TRUE(pit.vm().has_pit);
   EXPECT_EQ(pit.vm().pit_flags, std::uint32_t{KVM_PIT_SPEAKER_DUMMY});
+}
+
+/// Whether `cpuid` shows a local APIC: APIC (EDX), x2APIC and the TSC deadline (ECX) of leaf 1.
+template <class... Options>
+bool shows_local_apic(auto make_board) {
+  using Made = decltype(make_board());
+  FakeMachine<Made, HostCpuid, Options...> machine{GuestMemory{4 * KiB}, make_board, HostCpuid{},
+                                                   Options{}...};
+  kvm_cpuid_entry2 const leaf = *machine.vcpu().cpuid->find(1);
+  bool const apic = (leaf.edx >> 9 & 1) != 0;
+  EXPECT_EQ((leaf.ecx >> 21 & 1) != 0, apic);
+  EXPECT_EQ((leaf.ecx >> 24 & 1) != 0, apic);
+  return apic;
+}
+
+TEST(Cpuid, ShowsALocalApicWhereThereIsOne) {
+  using Plain = DeviceMap<Port<0x90, Exit>>;
+  auto const plain = [] { return Plain{}; };
+  EXPECT_FALSE(shows_local_apic(plain));
+  EXPECT_TRUE(shows_local_apic<KernelIrqchip>(plain));
+  EXPECT_TRUE(shows_local_apic<KernelPit>(plain));
+  EXPECT_FALSE(shows_local_apic([] { return PicBoard{}; }));
+  EXPECT_TRUE(shows_local_apic([] { return SplitBoard{}; }));
+  using Placed = DynamicMap<Raiser>;
+  EXPECT_FALSE(shows_local_apic([] { return Placed{}; }));
+  EXPECT_TRUE(shows_local_apic([] {
+    Placed board;
+    board.place<Raiser>({.base = 0x80, .irq = 4});
+    return board;
+  }));
 }
 
 template <class Board, class... Options>

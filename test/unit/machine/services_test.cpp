@@ -122,9 +122,9 @@ TEST_F(MachineServices, ABoardWithLinesGetsControllers) {
 }
 
 TEST_F(MachineServices, TheHostsCpuidIsForWhoAsks) {
-  EXPECT_FALSE(machine.vcpu().has_cpuid);
+  EXPECT_FALSE(machine.vcpu().cpuid.has_value());
   FakeMachine<DeviceMap<>, HostCpuid> asking{GuestMemory{4 * KiB}, DeviceMap<>{}, HostCpuid{}};
-  EXPECT_TRUE(asking.vcpu().has_cpuid);
+  EXPECT_TRUE(asking.vcpu().cpuid.has_value());
 }
 
 // --- A map whose addresses are known at run time
