@@ -79,33 +79,37 @@ class IrqInputs {
   /// A line goes to a level that is not its own already. From any thread.
   void change(std::uint32_t line, bool level) noexcept {
     std::uint64_t const bit = std::uint64_t{1} << line;
-    if (level)
+    if (level) {
       state_.fetch_or(bit | bit << 32, std::memory_order_seq_cst);
-    else
-      state_.fetch_and(~bit, std::memory_order_seq_cst);
+    } else {
+      std::uint64_t state = state_.load(std::memory_order_relaxed);
+      while (!state_.compare_exchange_weak(state, (state & ~bit) | fell, std::memory_order_seq_cst))
+        continue;
+    }
     if (detail::attended_inputs != this) alarm_.ring();
   }
 
   /// Whether there is something to take. From any thread.
   [[nodiscard]] bool changed() const noexcept {
-    std::uint64_t const state = state_.load(std::memory_order_seq_cst);
-    return state != taken_.load(std::memory_order_relaxed);
+    return (state_.load(std::memory_order_seq_cst) & ~levels_mask) != 0;
   }
 
   /// Takes what happened since the last time. From one thread at a time.
   [[nodiscard]] Changes take() noexcept {
     std::uint64_t const state = state_.fetch_and(levels_mask, std::memory_order_seq_cst);
-    std::uint64_t const levels = state & levels_mask;
-    std::uint64_t const before = taken_.exchange(levels, std::memory_order_relaxed);
-    return {static_cast<std::uint32_t>(before), static_cast<std::uint32_t>(state >> 32),
-            static_cast<std::uint32_t>(levels)};
+    auto const levels = static_cast<std::uint32_t>(state & levels_mask);
+    auto const rose = static_cast<std::uint32_t>((state & ~fell) >> 32);
+    return {std::exchange(taken_, levels), rose, levels};
   }
 
  private:
   static constexpr std::uint64_t levels_mask = 0xFFFF'FFFF;
 
+  static constexpr std::uint64_t fell = std::uint64_t{1} << 63;  ///< some line fell since the look
+
+  // All in one word: a look that compared two could overlook a change that comes as one is taken.
   std::atomic<std::uint64_t> state_{0};  ///< levels, and 32 bits above them rises since the look
-  std::atomic<std::uint64_t> taken_{0};  ///< levels at the last look
+  std::uint32_t taken_ = 0;              ///< levels at the last look; the taker's
   Alarm& alarm_;
 };
 

@@ -226,5 +226,43 @@ TEST_F(Inputs, NoRiseIsLostBetweenThreads) {
   EXPECT_FALSE(rises(taken(), level));
 }
 
+TEST_F(Inputs, AFallThatComesAsARiseIsTakenIsSeen) {
+  // One thread takes; the other lets the line fall meanwhile, and looks whether that is still to be
+  // taken. If it says no, the first has it.
+  constexpr int rounds = 5'000;
+  IrqInputs::Attending const attending{inputs};
+  std::atomic<int> raised = 0;
+  std::atomic<int> fallen = 0;
+  std::atomic<int> taken_rounds = 0;
+  auto const wait_for = [](std::atomic<int> const& count, int wanted) {
+    for (int turn = 0; count.load() < wanted; ++turn)
+      if (turn > 2000) std::this_thread::yield();
+  };
+  bool overlooked = false;
+  std::thread driving{[&] {
+    IrqInputs::Attending const here{inputs};
+    for (int round = 1; round <= rounds; ++round) {
+      inputs.change(3, true);
+      raised = round;
+      for (int volatile turn = 0; turn < round % 40; turn = turn + 1) continue;
+      inputs.change(3, false);
+      bool const is_left = inputs.changed();
+      fallen = round;
+      wait_for(taken_rounds, round);
+      if (!is_left && inputs.changed()) overlooked = true;
+      if (inputs.changed()) (void)inputs.take();
+    }
+  }};
+  for (int round = 1; round <= rounds; ++round) {
+    wait_for(raised, round);
+    (void)inputs.take();
+    wait_for(fallen, round);
+    taken_rounds = round;
+  }
+  driving.join();
+  EXPECT_FALSE(overlooked);
+  EXPECT_FALSE(inputs.changed());
+}
+
 }  // namespace
 }  // namespace portico
