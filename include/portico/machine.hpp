@@ -117,13 +117,14 @@ class Machine : detail::RunLoop<Board, Options...> {
   /// takes, the tables for the guest above all, is in <portico/machine/booting.hpp>.
   template <class Image>
   void load(Image const& image) {
-    constexpr bool is_included = requires { boot_image(image, *this, slots_, has_local_apics_); };
+    constexpr bool is_included =
+        requires { boot_image(image, *this, slots_, Chip{}, has_local_apics_); };
     static_assert(
         is_included,
         "portico::Machine::load: to boot an image with a protocol of its own, include "
         "<portico/machine/booting.hpp>; a flat image needs a mode, such as LongMode, too.");
     this->forget_accesses();
-    if constexpr (is_included) boot_image(image, *this, slots_, has_local_apics_);
+    if constexpr (is_included) boot_image(image, *this, slots_, Chip{}, has_local_apics_);
   }
 
   /// Runs vCPU 0 on this thread, and the others on threads of their own, until one of them stops;

@@ -27,8 +27,9 @@ namespace portico {
 
 /// What the map does not know of a machine.
 struct FirmwareMachine {
-  unsigned cpus = 1;  ///< their APIC IDs are 0, 1, ...
-  bool apics = true;  ///< there are local APICs and an IOAPIC
+  unsigned cpus = 1;      ///< their APIC IDs are 0, 1, ...
+  bool apics = true;      ///< there are local APICs and an IOAPIC
+  bool has_8259s = true;  ///< beside them, a pair of 8259As
 };
 
 namespace acpi {
@@ -54,7 +55,7 @@ inline Table tables(DescribedBoard const& board, FirmwareMachine machine, std::u
   }
   std::uint64_t const described = add(dsdt(board, machine.cpus));
   std::vector<std::uint64_t> listed{add(fadt(board, facs, described))};
-  if (machine.apics) listed.push_back(add(madt(board, machine.cpus)));
+  if (machine.apics) listed.push_back(add(madt(board, machine.cpus, machine.has_8259s)));
   Table narrow;
   Table wide;
   for (std::uint64_t const address : listed) {

@@ -147,12 +147,13 @@ inline Table fadt(DescribedBoard const& board, std::uint64_t facs, std::uint64_t
 }
 
 /// Interrupt controllers: a local APIC for each of `cpus` processors, with IDs from 0 on, an IOAPIC
-/// for lines 0 to 23, and those lines of the ISA bus that are no ISA interrupts.
-inline Table madt(DescribedBoard const& board, unsigned cpus) {
+/// for lines 0 to 23, and those lines of the ISA bus that are no ISA interrupts; `has_8259s` tells of
+/// a pair of 8259As, which a kernel masks then.
+inline Table madt(DescribedBoard const& board, unsigned cpus, bool has_8259s = true) {
   using aml::detail::byte;
   using aml::detail::number;
-  constexpr std::uint32_t has_8259s = 1;
-  Table body = number(local_apic_address) + number(has_8259s);
+  constexpr std::uint32_t pcat_compat = 1;
+  Table body = number(local_apic_address) + number(has_8259s ? pcat_compat : std::uint32_t{0});
   for (unsigned cpu = 0; cpu < cpus; ++cpu)
     body += byte(0) + byte(8) + byte(cpu) + byte(cpu) + number(std::uint32_t{1});
   body +=

@@ -37,7 +37,8 @@ inline BootLayout install_firmware(DescribedBoard const& board, GuestMemory& mem
   layout.rsdp = pc::firmware;
   write(pc::firmware, pc::mp_table, acpi::tables(board, machine, pc::firmware));
   if (machine.apics)
-    write(pc::mp_table, pc::high_memory, mp::table(board, machine.cpus, pc::mp_table));
+    write(pc::mp_table, pc::high_memory,
+          mp::table(board, machine.cpus, pc::mp_table, machine.has_8259s));
   return layout;
 }
 

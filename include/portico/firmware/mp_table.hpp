@@ -20,8 +20,9 @@
 namespace portico::mp {
 
 /// The table as it stands at guest address `base`, a multiple of 16 below 4 GiB; `cpus` local APICs
-/// with IDs from 0 on, at most 254.
-inline std::string table(DescribedBoard const& board, unsigned cpus, std::uint64_t base) {
+/// with IDs from 0 on, at most 254; `has_8259s` tells of a pair of 8259As at their LINT0.
+inline std::string table(DescribedBoard const& board, unsigned cpus, std::uint64_t base,
+                         bool has_8259s = true) {
   using aml::detail::byte;
   using aml::detail::number;
   constexpr unsigned apic_version = 0x14;
@@ -55,7 +56,8 @@ inline std::string table(DescribedBoard const& board, unsigned cpus, std::uint64
           byte(0) + byte(line) + byte(io_apic) + byte(line));
   }
   // The 8259s at LINT0, NMI at LINT1, of every processor.
-  add(byte(4) + byte(3) + number(std::uint16_t{0}) + byte(0) + byte(0) + byte(0xFF) + byte(0));
+  if (has_8259s)
+    add(byte(4) + byte(3) + number(std::uint16_t{0}) + byte(0) + byte(0) + byte(0xFF) + byte(0));
   add(byte(4) + byte(1) + number(std::uint16_t{0}) + byte(0) + byte(0) + byte(0xFF) + byte(1));
 
   constexpr std::size_t pointer_size = 16;

@@ -24,13 +24,15 @@
 namespace portico::detail {
 
 /// Sets up a machine's memory, its vCPUs' boot registers and vCPU 0; throws what the image throws.
-/// Machine::load finds it by its arguments. `apics` says whether there are local APICs.
-template <class Image, class Machine>
-void boot_image(Image const& image, Machine& machine, MemorySlots& slots, bool apics) {
+/// Machine::load finds it by its arguments. `Chip` is the machine's Irqchip, `apics` says whether
+/// there are local APICs.
+template <class Image, class Machine, class Chip>
+void boot_image(Image const& image, Machine& machine, MemorySlots& slots, Chip, bool apics) {
   GuestMemory& memory = machine.memory();
   DescribedBoard const described = describe_board(machine.board());
-  BootLayout layout =
-      install_firmware(described, memory, {.cpus = machine.vcpu_count(), .apics = apics});
+  BootLayout layout = install_firmware(
+      described, memory,
+      {.cpus = machine.vcpu_count(), .apics = apics, .has_8259s = Chip::has_8259s});
   if (std::optional<LongMode> const mode = image.long_mode()) {
     std::uint64_t const bytes = mode->table_bytes(memory.regions());
     layout.page_tables =

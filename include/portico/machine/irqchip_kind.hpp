@@ -93,6 +93,8 @@ struct Irqchip {
                                                                     : IrqchipKind::none;
   /// Local APICs in the kernel take messages, wake halted vCPUs, and start others.
   static constexpr bool has_local_apics = kind == IrqchipKind::kernel || kind == IrqchipKind::split;
+  /// KVM's controllers come with a pair of 8259As, the board's as it says.
+  static constexpr bool has_8259s = kind == IrqchipKind::kernel || has_pic;
 
   static consteval auto check() {
     if constexpr (controller_count<Board, IsVectorController>() > 1 ||

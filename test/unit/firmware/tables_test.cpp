@@ -213,6 +213,30 @@ TEST(MpTable, HasProcessorsAndLines) {
   EXPECT_EQ(level, (std::vector<unsigned>{5, 9, 16}));
 }
 
+TEST(Tables, TellOfThe8259sWhereThereAreSome) {
+  DescribedBoard const board = describe_board(FullBoard{});
+  for (bool const expected : {true, false}) {
+    FirmwareMachine const machine{.cpus = 1, .has_8259s = expected};
+    std::string const all = acpi::tables(board, machine, 0xE'0000);
+    EXPECT_EQ(get<std::uint32_t>(find_table(all, 0xE'0000, "APIC"), 40), expected ? 1U : 0U);
+
+    GuestMemory memory{2 * MiB};
+    install_firmware(board, memory, machine);
+    unsigned external = 0;  // entries that lead the 8259s to a local APIC
+    unsigned nmi = 0;
+    std::uint64_t at = 0xF'0010 + 44;
+    for (unsigned left = *memory.read<std::uint16_t>(0xF'0010 + 34); left != 0; --left) {
+      auto const type = *memory.read<std::uint8_t>(at);
+      external += type >= 3 && *memory.read<std::uint8_t>(at + 1) == 3 ? 1U : 0U;
+      nmi += type == 4 && *memory.read<std::uint8_t>(at + 1) == 1 ? 1U : 0U;
+      at += type == 0 ? 20 : 8;
+    }
+    EXPECT_EQ(external, expected ? 1U : 0U);
+    EXPECT_EQ(nmi, 1U);
+    EXPECT_EQ(at, 0xF'0010 + *memory.read<std::uint16_t>(0xF'0010 + 4));
+  }
+}
+
 TEST(Arguments, AreTheMapsOwn) {
   DescribedBoard const full = describe_board(FullBoard{});
   EXPECT_EQ(virtio_mmio_arguments(full),

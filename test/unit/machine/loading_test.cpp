@@ -6,6 +6,9 @@
 #include <string>
 #include <vector>
 
+#include <portico/device/locked.hpp>
+#include <portico/devices/i8259.hpp>
+#include <portico/devices/ioapic.hpp>
 #include <portico/machine/booting.hpp>
 #include <portico/x86/long_mode.hpp>
 #include <portico/x86/real_mode.hpp>
@@ -200,6 +203,25 @@ TEST(Loading, AKernelIsToldAboutTheMachine) {
   EXPECT_EQ(last.kind, MemoryKind::reserved);
   for (unsigned index = 0; index < 2; ++index)
     EXPECT_EQ(machine.vcpu(index).msrs[kvm::msr_mtrr_default_type], 0x806U);
+}
+
+template <class Board>
+std::uint32_t madt_flags() {
+  FakeMachine<Board> machine{GuestMemory{4 * MiB}, [] { return Board{}; }};
+  machine.load(Kernel{});
+  for (std::uint64_t at = 0xE'0000; at < 0xF'0000; at += 64)
+    if (machine.memory().template read<std::uint32_t>(at) == 0x4349'5041U)  // "APIC"
+      return *machine.memory().template read<std::uint32_t>(at + 40);
+  ADD_FAILURE() << "no table";
+  return 0;
+}
+
+TEST(Loading, AKernelIsToldOf8259sWhereThereAreSome) {
+  using Pics = On<Locked<Pic8259A>, Ranges<Ports<0x20, 2>, Ports<0xA0, 2>, Ports<0x4D0, 2>>>;
+  using Apic = Mmio<0xFEC0'0000, IoApic>;
+  EXPECT_EQ((madt_flags<DeviceMap<Port<0x3F8, Port8, Irq<4>>>>()), 1U);
+  EXPECT_EQ((madt_flags<DeviceMap<Pics, Apic>>()), 1U);
+  EXPECT_EQ((madt_flags<DeviceMap<Apic>>()), 0U);
 }
 
 TEST(Loading, AKernelWithoutPagingAndLinesGetsNoTablesForThem) {
