@@ -212,9 +212,9 @@ class GuestMemory {
   }
 
   void map(std::uint64_t size) {
-    // Page tables for all of RAM by 4 KiB pages take 1/512 of it and a few tables more; untouched,
-    // they cost nothing.
-    std::uint64_t const tail = align_up(size / 512, page_bytes) + 64 * KiB;
+    // Page tables for all of RAM by 4 KiB pages take 1/512 of it, those above them 1/512 of that,
+    // and a few tables more; untouched, they cost nothing.
+    std::uint64_t const tail = align_up(size / 512 + size / 512 / 512, page_bytes) + 64 * KiB;
     // With addresses that are the same to the host and to the guest modulo 2 MiB, the host can back
     // RAM by pages of that size: a guest that boots Linux then leaves thousands of times less for
     // missing pages. A small guest would pay for the clearing of what it never uses.

@@ -6,12 +6,16 @@
 
 int main(void) {
   puts("// What a C compiler makes of <linux/kvm.h>.\n#pragma once\n\nnamespace in_c {\n");
-#define NUMBER(name) printf("inline constexpr unsigned long " #name "_number = 0x%lxUL;\n", (unsigned long)(name));
-#define STRUCTURE(name) printf("inline constexpr unsigned long " #name "_size = %lu;\n", (unsigned long)sizeof(struct name));
+#define NUMBER(name) \
+  printf("inline constexpr unsigned long " #name "_number = 0x%lxUL;\n", (unsigned long)(name));
+#define STRUCTURE(name)                                            \
+  printf("inline constexpr unsigned long " #name "_size = %lu;\n", \
+         (unsigned long)sizeof(struct name));
 #include "names.inc"
   /* Where the trailing arrays begin. */
-#define ARRAY(name, member) \
-  printf("inline constexpr unsigned long " #name "_array = %lu;\n", (unsigned long)offsetof(struct name, member));
+#define ARRAY(name, member)                                         \
+  printf("inline constexpr unsigned long " #name "_array = %lu;\n", \
+         (unsigned long)offsetof(struct name, member));
   ARRAY(kvm_cpuid2, entries)
   ARRAY(kvm_msrs, entries)
   ARRAY(kvm_msr_list, indices)

@@ -168,7 +168,7 @@ TEST(PageTables, SizesAreKnownToTheCompiler) {
 }
 
 TEST(PageTables, GuestMemorysTailHoldsThem) {
-  for (std::uint64_t const size : {4 * KiB, 2 * MiB, 8 * MiB, 256 * MiB}) {
+  for (std::uint64_t const size : {4 * KiB, 2 * MiB, 8 * MiB, 256 * MiB, 15 * GiB, 64 * GiB}) {
     GuestMemory const ram{size};
     EXPECT_LE(LongMode{PageSize::k4KiB}.table_bytes(ram.regions()), ram.tail().size()) << size;
   }
