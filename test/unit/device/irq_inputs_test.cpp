@@ -244,7 +244,8 @@ TEST_F(Inputs, AFallThatComesAsARiseIsTakenIsSeen) {
     for (int round = 1; round <= rounds; ++round) {
       inputs.change(3, true);
       raised = round;
-      for (int volatile turn = 0; turn < round % 40; turn = turn + 1) continue;
+      for (int turn = 0; turn < round % 40; ++turn)
+        std::atomic_signal_fence(std::memory_order_seq_cst);
       inputs.change(3, false);
       bool const is_left = inputs.changed();
       fallen = round;
