@@ -356,8 +356,8 @@ TEST(VmOnKvm, CoalescedWritesWaitInTheRing) {
 TEST(VmOnKvm, TheRingIsDrainedInTheGuestsOrderAndFreeAgain) {
   PORTICO_REQUIRES(kvm, capability(KVM_CAP_COALESCED_PIO));
   TinyGuest guest;
-  // again: out %eax, $0xE9; inc %eax; cmp $100, %al; jne again; xor %eax, %eax; out %al, $0xE8; jmp again
-  guest.put(0, {0xE7, 0xE9, 0xFF, 0xC0, 0x3C, 100, 0x75, 0xF8, 0x31, 0xC0, 0xE6, 0xE8, 0xEB, 0xF2});
+  // again: out %eax, $0xE9; inc %eax; cmp $60, %al; jne again; xor %eax, %eax; out %al, $0xE8; jmp again
+  guest.put(0, {0xE7, 0xE9, 0xFF, 0xC0, 0x3C, 60, 0x75, 0xF8, 0x31, 0xC0, 0xE6, 0xE8, 0xEB, 0xF2});
   guest.enter_long_mode(LongMode{});
   int const ring_page = guest.vm.check_extension(KVM_CAP_COALESCED_MMIO);
   kvm_coalesced_mmio_zone zone{};
@@ -366,7 +366,8 @@ TEST(VmOnKvm, TheRingIsDrainedInTheGuestsOrderAndFreeAgain) {
   zone.pio = 1;
   guest.vm.coalesce(zone);
   kvm::CoalescedRing const ring = guest.vcpu.coalesced_ring(ring_page);
-  // More rounds than the ring is long: its end is passed.
+  // More rounds than the ring is long: its end is passed. Few in each, since Linux 6.1 takes the ring
+  // of 170 for full after 85 (it takes a negative difference of 32 bits modulo 170).
   for (int round = 0; round < 4; ++round) {
     ASSERT_EQ(guest.expect<kvm::IoExit>().port, 0xE8);
     std::uint32_t next = 0;
@@ -375,7 +376,7 @@ TEST(VmOnKvm, TheRingIsDrainedInTheGuestsOrderAndFreeAgain) {
       EXPECT_EQ(write.len, 4U);
       EXPECT_EQ(load<std::uint32_t>(reinterpret_cast<std::byte const*>(write.data)), next++);
     }),
-              100U);
+              60U);
     EXPECT_EQ(ring.drain([](kvm_coalesced_mmio const&) {}), 0U);
   }
 }

@@ -103,7 +103,6 @@ class IrqPin {
     if (held.load(std::memory_order_relaxed) == level) return false;
     holders_ += level ? 1 : -1;
     if (holders_ == (level ? 1 : 0)) drive(level);
-    // Last, so that who finds the level that it wants finds the pin at it too.
     held.store(level, std::memory_order_release);
     return true;
   }
@@ -129,7 +128,8 @@ class IrqWire {
 
   /// Drives the line. From any thread.
   void set(bool level) noexcept {
-    if (level_.load(std::memory_order_acquire) == level) return;
+    // Not without the pin's lock: while another thread drives it up the guest may take the interrupt
+    // and let it fall again, and that fall must come after the rise, not be taken for done.
     bool const changed = pin_ != nullptr
                              ? pin_->set(level_, level)
                              : level_.exchange(level, std::memory_order_acq_rel) != level;
