@@ -27,6 +27,12 @@
 namespace portico::abi {
 namespace {
 
+#if defined(__has_feature)
+constexpr bool thread_sanitized = __has_feature(thread_sanitizer);
+#else
+constexpr bool thread_sanitized = false;
+#endif
+
 int checked(int result, char const* call) {
   if (result < 0) throw std::system_error{errno, std::generic_category(), call};
   return result;
@@ -94,6 +100,8 @@ void become(std::string const& program, std::vector<std::string> const& argument
     if (::setrlimit(RLIMIT_NOFILE, &limit) != 0) return;
   }
   if (surroundings.file_bytes) {
+    // Clang's thread sanitizer writes a file of its own before main.
+    if (thread_sanitized) ::signal(SIGXFSZ, SIG_IGN);
     rlimit const limit{*surroundings.file_bytes, *surroundings.file_bytes};
     if (::setrlimit(RLIMIT_FSIZE, &limit) != 0) return;
   }
