@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include <atomic>
+#include <chrono>
 #include <optional>
 #include <stdexcept>
 #include <string>
@@ -153,7 +154,8 @@ TEST(Kick, ThreadsComeAndGoWhileOthersKick) {
       kickers.emplace_back([&] {
         while (!quiet) {
           kick.send();
-          std::this_thread::yield();
+          // Without a pause the four keep the lock from the target, which needs it to end.
+          std::this_thread::sleep_for(std::chrono::microseconds{20});
         }
       });
     }
