@@ -76,8 +76,9 @@ class RunControl {
   /// Ends the run with `Reset`.
   void reset() noexcept { ask(static_cast<std::uint32_t>(Request::reset), guest_mask); }
 
-  /// Ends the run with `Requested`, or the next one if this one ends in another way. A handler's request ends the run as the handler returns. From
-  /// elsewhere use `Machine::stop`, which also gets a vCPU out of its guest.
+  /// Ends the run with `Requested`, or the next one if this one ends in another way. A handler's
+  /// request ends the run as the handler returns. From elsewhere use `Machine::stop`, which also
+  /// gets a vCPU out of its guest.
   void stop() noexcept { ask(stop_bit, stop_bit); }
 
   /// Whether something was asked for.
