@@ -63,6 +63,7 @@ class Machine : detail::RunLoop<Board, Options...> {
   using typename Loop::Vcpu;
   using typename Loop::Vm;
 
+  static_assert((decltype(detail::check_option<Options>())::value && ...));
   static_assert(decltype(detail::check_threads<Board, Loop::max_vcpus>())::value);
   static_assert(decltype(detail::check_deadlines<Board, Loop::has_io_thread>())::value);
   static_assert(decltype(Chip::check())::value);

@@ -1,6 +1,6 @@
 // An option of an entry, given to a machine.
 // FIRST: portico::Machine: the options are Vcpus<N>, HostCpuid, KernelIrqchip, KernelPit
-// EXPECT: MachineOption<portico::Size<2>
+// EXPECT: <portico::Size<2>
 #include <portico/machine.hpp>
 
 using Board = portico::DeviceMap<>;
