@@ -168,4 +168,41 @@ TEST(CompleteVendor, AnswersAnUnknownHypercall) {
   EXPECT_EQ(answer, static_cast<std::uint32_t>(-1000)) << "exit reason " << guest.exit_reason();
 }
 
+TEST(CompleteVendor, ShowsAGuestItsOwnControlRegisters) {
+  PORTICO_REQUIRES(kvm, complete_vendor);
+  // Of these the processor has others while the guest runs: KVM adds bits that the host needs.
+  Guest guest;
+  ASSERT_TRUE(guest.ram().write(page_directory_address, std::uint32_t{0x83}));
+  guest.enter_protected_mode_with_paging();
+  kvm_sregs special = guest.vcpu().sregs();
+  // KVM lets the guest read CR0 itself only if that has WP, and neither CD nor NW.
+  special.cr0 = (special.cr0 | 1U << 16) & ~0x6000'0000U;
+  guest.vcpu().set_sregs(special);
+  EXPECT_EQ(guest.run({0x0F, 0x20, 0xC0, 0xF4}), special.cr0);  // mov eax, cr0; hlt
+  EXPECT_EQ(guest.run({0x0F, 0x20, 0xD8, 0xF4}), special.cr3);
+  EXPECT_EQ(guest.run({0x0F, 0x20, 0xE0, 0xF4}), special.cr4);
+}
+
+TEST(CompleteVendor, LetsNoInterruptInBehindSti) {
+  PORTICO_REQUIRES(kvm, complete_vendor);
+  // As if an exit had come just behind STI. Were that forgotten when the guest goes on, an interrupt
+  // could come before the HLT of `sti; hlt`, which would then wait for the next one.
+  Guest guest;
+  for (std::uint64_t address = code_address; address < code_address + 8; ++address)
+    ASSERT_TRUE(guest.ram().write(address, std::uint8_t{0x40}));  // inc ax
+  kvm_regs registers{};
+  registers.rip = code_address;
+  registers.rsp = stack_address;
+  registers.rflags = 0x202;  // IF
+  guest.vcpu().set_regs(registers);
+  kvm_vcpu_events events = guest.vcpu().events();
+  events.flags |= KVM_VCPUEVENT_VALID_SHADOW;
+  events.interrupt.shadow = KVM_X86_SHADOW_INT_STI;
+  guest.vcpu().set_events(events);
+  guest.vcpu().page().request_interrupt_window = 1;
+  ASSERT_EQ(guest.vcpu().run(), 0);
+  EXPECT_EQ(guest.vcpu().page().exit_reason, std::uint32_t{KVM_EXIT_IRQ_WINDOW_OPEN});
+  EXPECT_GE(guest.vcpu().regs().rax, 1U) << "an interrupt could come before the first instruction";
+}
+
 }  // namespace

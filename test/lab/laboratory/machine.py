@@ -20,12 +20,15 @@ import sys
 import time
 
 from . import LaboratoryError
-from .packages import is_complete, mark_complete
+from .packages import is_complete
 
 # The whole laboratory is interpreted, and the machine may be busy: these are for what is stuck.
 SECONDS_TO_BOOT = 120
 SECONDS_WITHOUT_A_SIGN = 90
 CONSOLE_LINES = 50
+
+# An earlier one forgets at VMRUN that the guest stands behind STI (the interrupt shadow in its VMCB).
+OLDEST_EMULATOR = 9, 1
 
 PR_SET_PDEATHSIG = 1
 
@@ -166,7 +169,9 @@ class Machine:
                       '-device', 'virtconsole,chardev=terminal']
         # One thread, however many CPUs: with a thread for each, QEMU 7.2 corrupts the kernel's memory
         # within minutes when guests run on two of them.
-        line = ['console=ttyS0', 'loglevel=5', 'panic=-1', 'oops=panic', 'mitigations=off',
+        # Without MCE in the host's CR4, which KVM would put into the guest's: QEMU from 9.1 on lets the
+        # guest see that one.
+        line = ['console=ttyS0', 'loglevel=5', 'panic=-1', 'oops=panic', 'mitigations=off', 'mce=off',
                 *options.append]
         arguments = [
             str(self.qemu), '-accel', 'tcg,thread=single', '-machine', 'q35', '-cpu', 'max,-la57',
@@ -203,25 +208,60 @@ def comma(path):
 def find_qemu(folder, packages):
     """QEMU by its path: the system's, or the package's, unpacked with all that it depends on.
 
-    Either way folder/bin/qemu-system-x86_64 starts it: tests in the laboratory use that, too.
+    Either way folder/bin/qemu-system-x86_64 starts it: tests in the laboratory use that, too, and
+    those that compare devices.
     """
     start = folder / 'bin/qemu-system-x86_64'
     system = shutil.which('qemu-system-x86_64')
     if system and not is_complete(folder / 'qemu'):
-        script = f'#!/bin/sh\nexec {quoted(system)} "$@"\n'
+        write_program(start, f'exec {quoted(system)} "$@"\n')
     else:
-        root = folder / 'qemu'
-        if not is_complete(root):
-            packages.unpack(packages.missing('qemu-system-x86'), root)
-        libraries = ':'.join(str(root / place / 'x86_64-linux-gnu') for place in ('lib', 'usr/lib'))
-        data = ' '.join(f'-L {quoted(str(root / "usr/share" / place))}' for place in ('qemu', 'seabios'))
-        script = (f'#!/bin/sh\nexport LD_LIBRARY_PATH={quoted(libraries)}\n'
-                  f'exec {quoted(str(root / "usr/bin/qemu-system-x86_64"))} {data} "$@"\n')
-    start.parent.mkdir(parents=True, exist_ok=True)
-    if not start.is_file() or start.read_text() != script:
-        start.write_text(script)
-        start.chmod(0o755)
+        unpack_qemu(folder / 'qemu', packages, start)
     return start
+
+
+def find_emulator(folder, packages, say):
+    """The QEMU that boots the laboratory, by its path: that of find_qemu, unless it is too old; then
+    one from Debian's backports.
+    """
+    qemu = find_qemu(folder, packages)
+    if version_of(qemu) >= OLDEST_EMULATOR:
+        return qemu
+    start = folder / 'bin/emulator'
+    try:
+        unpack_qemu(folder / 'emulator', packages.backports(), start)
+    except LaboratoryError as error:
+        say(f'{error}\nThis QEMU has to do, which is older than '
+            f'{".".join(map(str, OLDEST_EMULATOR))}: a guest that halts may sleep for ever')
+        return qemu
+    return start
+
+
+def unpack_qemu(root, packages, start):
+    """Fetches QEMU and all that it depends on, unless that is done, and makes a script to start it."""
+    if not is_complete(root):
+        packages.unpack(packages.missing('qemu-system-x86'), root)
+    libraries = ':'.join(str(root / place / 'x86_64-linux-gnu') for place in ('lib', 'usr/lib'))
+    data = ' '.join(f'-L {quoted(str(root / "usr/share" / place))}' for place in ('qemu', 'seabios'))
+    write_program(start, f'export LD_LIBRARY_PATH={quoted(libraries)}\n'
+                         f'exec {quoted(str(root / "usr/bin/qemu-system-x86_64"))} {data} "$@"\n')
+
+
+def version_of(qemu):
+    text = subprocess.run([qemu, '--version'], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+                          text=True, check=False).stdout
+    found = re.search(r'version (\d+)\.(\d+)', text)
+    if not found:
+        raise LaboratoryError(f'{qemu} does not say its version')
+    return int(found.group(1)), int(found.group(2))
+
+
+def write_program(path, text):
+    script = '#!/bin/sh\n' + text
+    path.parent.mkdir(parents=True, exist_ok=True)
+    if not path.is_file() or path.read_text() != script:
+        path.write_text(script)
+        path.chmod(0o755)
 
 
 def quoted(text):

@@ -4,11 +4,13 @@
 
 Everything is fetched once: a folder with the file `.complete` in it is finished. Where the system's
 package lists are missing or out of date, apt fetches lists of its own into the laboratory's folder,
-checked against the system's keys as always.
+checked against the system's keys as always. So it does for Debian's backports, which no system has to
+know.
 """
 
 import os
 import pathlib
+import platform
 import re
 import shutil
 import subprocess
@@ -19,6 +21,9 @@ from . import LaboratoryError
 APT_FAILED = ('{}: {}\n'
               'the laboratory needs the network once, for packages from where /etc/apt says; '
               'later runs use what is in {}')
+
+
+DEBIAN = 'http://deb.debian.org/debian'
 
 
 def is_complete(folder):
@@ -49,11 +54,20 @@ def extract(archive, into, keep):
 
 
 class Packages:
-    def __init__(self, folder, say):
-        """`folder` holds everything apt makes; `say` is called with a line of text now and then."""
+    def __init__(self, folder, say, release=None):
+        """`folder` holds everything apt makes; `say` is called with a line of text now and then.
+
+        `release` is one more of Debian's releases, whose packages come first.
+        """
         self.folder = pathlib.Path(folder)
         self.say = say
+        self.release = release
         self.own_lists = []   # apt options, once the system's own lists have turned out useless
+
+    def backports(self):
+        """The same, but what Debian has newer versions of for this release comes in those."""
+        codename = platform.freedesktop_os_release().get('VERSION_CODENAME', 'unknown')
+        return Packages(self.folder, self.say, f'{codename}-backports')
 
     def unpack(self, names, into, keep=None):
         """Fetches the packages named and unpacks them all into one folder, unless that is done.
@@ -85,11 +99,16 @@ class Packages:
         return self._with_fresh_lists(ask)
 
     def missing(self, name):
-        """The packages that apt would have to install for `name`, with all that it depends on."""
+        """The packages that apt would have to install for `name`, with all that it depends on.
+
+        With a release of our own, those too that the system has in a version too old for that.
+        """
+        new = r'^Inst (\S+) (?:\[\S+\] )?\(' if self.release else r'^Inst (\S+) \('
+
         def ask():
             text = self._apt('apt-get', '--simulate', '--no-install-recommends', 'install', name)
             # "Inst NAME (VERSION ..." is new; "Inst NAME [OLD] (NEW ..." is an update of what is there.
-            names = re.findall(r'^Inst (\S+) \(', text, re.MULTILINE)
+            names = re.findall(new, text, re.MULTILINE)
             if not names:
                 raise LaboratoryError(f'{name} is installed, but its program is not in PATH')
             return names
@@ -114,22 +133,31 @@ class Packages:
         return archives
 
     def _with_fresh_lists(self, action):
-        try:
-            return action()
-        except LaboratoryError:
-            if self.own_lists:
-                raise
+        if self.own_lists or not self.release:
+            try:
+                return action()
+            except LaboratoryError:
+                if self.own_lists:
+                    raise
         self._fetch_lists()
         return action()
 
     def _fetch_lists(self):
-        state = self.folder / 'apt'
+        state = self.folder / ('apt-' + self.release if self.release else 'apt')
         for part in ('lists/partial', 'cache/archives/partial'):
             (state / part).mkdir(parents=True, exist_ok=True)
         own_lists = ['-o', f'Dir::State::lists={state}/lists', '-o', f'Dir::Cache={state}/cache',
                      '-o', 'APT::Update::Error-Mode=any',
                      '-o', 'APT::Update::Post-Invoke=', '-o', 'APT::Update::Post-Invoke-Success=']
-        self.say('fetching package lists')
+        if self.release:
+            # Beside the system's own: those in sources.list.d stay, those in sources.list are copied.
+            system = pathlib.Path('/etc/apt/sources.list')
+            more = f'deb {DEBIAN} {self.release} main\n'
+            (state / 'sources.list').write_text(
+                (system.read_text(encoding='utf-8') if system.is_file() else '') + more)
+            own_lists += ['-o', f'Dir::Etc::SourceList={state}/sources.list',
+                          '-o', f'APT::Default-Release={self.release}']
+        self.say('fetching package lists' + (f' of {self.release}' if self.release else ''))
         self.own_lists = own_lists
         self._apt('apt-get', '--quiet', 'update')
 
