@@ -239,15 +239,7 @@ class DeviceMap : detail::Slots<std::index_sequence_for<Entries...>, Entries...>
   template <Space InSpace, Direction Way, class Context>
   [[gnu::always_inline]] Claim access(std::uint64_t address, std::uint32_t width,
                                       std::uint32_t count, std::byte* data, Context& context) {
-    auto const found = [&]<std::size_t Index>() __attribute__((always_inline)) {
-      constexpr detail::RangeValues range = Found::template sorted<InSpace>[Index];
-      using Entry = Traits<range.entry>;
-      using Table = typename Entry::template TableAt<range.range>;
-      using Held = typename Entry::Held;
-      return detail::access_range<Way, range.entry, range.range, Table>(
-          static_cast<detail::Slot<range.entry, Held>&>(*this).held, address - range.base, width,
-          count, data, context);
-    };
+    Taker<InSpace, Way, Context> found{*this, {address, width, count, data}, &context};
     auto const missed = [&]() __attribute__((always_inline)) {
       return detail::unclaimed<Way>(-1, -1, width, count, data);
     };
@@ -327,6 +319,20 @@ class DeviceMap : detail::Slots<std::index_sequence_for<Entries...>, Entries...>
 
   template <Space InSpace>
   static constexpr auto spans = detail::spans_of(Found::template sorted<InSpace>);
+
+  /// What route() hands an access over to.
+  template <Space InSpace, Direction Way, class Context>
+  struct Taker {
+    static constexpr bool has_targets = true;
+    Slots& slots;
+    detail::Operands operands;
+    Context* context;
+
+    template <std::size_t Index>
+    using Target = detail::Target<Way, Found::template sorted<InSpace>[Index].entry,
+                                  Found::template sorted<InSpace>[Index].range,
+                                  Traits<Found::template sorted<InSpace>[Index].entry>>;
+  };
 
   template <Space InSpace, class Value, class Context>
   bool write_value(std::uint64_t address, Value value, Context& context) {

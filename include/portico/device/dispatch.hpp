@@ -14,6 +14,7 @@
 #include <portico/device/access.hpp>
 #include <portico/device/entry_traits.hpp>
 #include <portico/device/route.hpp>
+#include <portico/device/slots.hpp>
 
 namespace portico::detail {
 
@@ -301,5 +302,71 @@ template <Direction Way, std::size_t Entry, std::size_t Range, class Table, clas
   return unclaimed<Way>(static_cast<std::int32_t>(Entry), static_cast<std::int32_t>(Range), width,
                         count, data);
 }
+
+/// What an access is made of, beside the range.
+struct Operands {
+  std::uint64_t address = 0;
+  std::uint32_t width = 0;  ///< bytes
+  std::uint32_t count = 0;
+  std::byte* data = nullptr;
+};
+
+/// Whether a range is one register whose handler asks for nothing but the value.
+template <Direction Way, class Table, class Held>
+consteval bool is_plain_register() {
+  if constexpr (Table::count == 1 && !DeviceOf<Held>::locked) {
+    constexpr auto handler = HandlerIn<Way, typename Table::template Line<0>>::handler;
+    if constexpr (is_handler<handler>)
+      return HandlerTraits<handler>::shape == Shape::value &&
+             std::is_same_v<typename HandlerTraits<handler>::Services, TypeList<>>;
+  }
+  return false;
+}
+
+/// One range of a map in one direction: carries out an access whose first byte lies in it. The names
+/// of these functions do not have the map's in them, with all its entries: to write that down once
+/// for each entry is what cost a compiler most.
+template <Direction Way, std::size_t Entry, std::size_t Range, class Traits,
+          bool IsPlain = is_plain_register<Way, typename Traits::template TableAt<Range>,
+                                           typename Traits::Held>()>
+struct Target {
+  template <class Context>
+  [[gnu::always_inline]] static Claim take(Slot<Entry, typename Traits::Held>& slot,
+                                           Operands const& access, Context* context) {
+    return access_range<Way, Entry, Range, typename Traits::template TableAt<Range>>(
+        slot.held, access.address - Traits::template range<Range>.base, access.width, access.count,
+        access.data, *context);
+  }
+};
+
+/// Most ranges of most maps: the same in one function.
+template <Direction Way, std::size_t Entry, std::size_t Range, class Traits>
+struct Target<Way, Entry, Range, Traits, true> {
+  using Table = typename Traits::template TableAt<Range>;
+  static constexpr auto handler = HandlerIn<Way, typename Table::template Line<0>>::handler;
+  using Handler = HandlerTraits<handler>;
+  using Value = typename Handler::Value;
+
+  [[gnu::always_inline]] static Claim take(Slot<Entry, typename Traits::Held>& slot,
+                                           Operands const& access, void const*) {
+    // A range of one address leaves no offset to compare.
+    if (access.width != sizeof(Value) ||
+        (Table::size != 1 &&
+         access.address != Traits::template range<Range>.base + Table::rows[0].offset))
+      return unclaimed<Way>(static_cast<std::int32_t>(Entry), static_cast<std::int32_t>(Range),
+                            access.width, access.count, access.data);
+    typename Handler::Class& owner = slot.held;
+    std::byte* data = access.data;
+    for (std::uint32_t element = 0;;) {
+      if constexpr (Way == Direction::read)
+        store(data, static_cast<Value>((owner.*handler)()));
+      else
+        (owner.*handler)(load<Value>(data));
+      data += sizeof(Value);
+      if (++element >= access.count) break;
+    }
+    return Claim{static_cast<std::int32_t>(Entry), static_cast<std::int32_t>(Range), 0, false};
+  }
+};
 
 }  // namespace portico::detail

@@ -39,9 +39,15 @@ struct IndexedPack<std::index_sequence<Index...>, Types...> : Indexed<Index, Typ
 template <std::size_t Index, class Type>
 Indexed<Index, Type> pick(Indexed<Index, Type> const*);
 
-/// The type at `Index` of an IndexedPack, at the cost of one overload resolution.
+/// Looked up once for each index: an overload resolution goes through all of the pack.
 template <class Pack, std::size_t Index>
-using TypeIn = typename decltype(pick<Index>(static_cast<Pack*>(nullptr)))::type;
+struct Picked {
+  using type = typename decltype(pick<Index>(static_cast<Pack*>(nullptr)))::type;
+};
+
+/// The type at `Index` of an IndexedPack.
+template <class Pack, std::size_t Index>
+using TypeIn = typename Picked<Pack, Index>::type;
 
 /// The type at `Index` of a pack.
 template <std::size_t Index, class... Types>

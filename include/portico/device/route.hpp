@@ -71,6 +71,19 @@ inline constexpr auto cells = [] {
   return result;
 }();
 
+/// What a map hands over in place of a function with one instance for each span: a class for each,
+/// which is not a member of anything whose name is as long as a map's.
+template <class Found>
+concept HasTargets = requires { Found::has_targets; };
+
+template <std::size_t Index, class Found>
+[[gnu::always_inline]] constexpr auto reach(Found& found) {
+  if constexpr (HasTargets<Found>)
+    return Found::template Target<Index>::take(found.slots, found.operands, found.context);
+  else
+    return found.template operator()<Index>();
+}
+
 template <auto const& Spans, std::size_t Low, std::size_t High, class Key, class Found,
           class Missed>
 [[gnu::always_inline]] constexpr auto route_one_by_one(Key key, Found& found, Missed& missed) {
@@ -79,10 +92,9 @@ template <auto const& Spans, std::size_t Low, std::size_t High, class Key, class
   } else {
     constexpr Span span = Spans[Low];
     if constexpr (span.size == 1) {
-      if (key == static_cast<Key>(span.base)) return found.template operator()<Low>();
+      if (key == static_cast<Key>(span.base)) return reach<Low>(found);
     } else {
-      if (static_cast<Key>(key - static_cast<Key>(span.base)) < span.size)
-        return found.template operator()<Low>();
+      if (static_cast<Key>(key - static_cast<Key>(span.base)) < span.size) return reach<Low>(found);
     }
     return route_one_by_one<Spans, Low + 1, High>(key, found, missed);
   }
@@ -119,13 +131,17 @@ inline constexpr auto counted = [] {
   return result;
 }();
 
-// C++20 has no way to make the cases of a switch from a pack.
-#define PORTICO_CASE(n)                                                        \
-  case First + (n):                                                            \
-    if constexpr (number_of<First + (n)>(Numbers) != 0)                        \
-      return found.template operator()<number_of<First + (n)>(Numbers) - 1>(); \
-    else                                                                       \
-      break;
+// C++20 has no way to make the cases of a switch from a pack. This is reach() once more, without a
+// function for each case.
+#define PORTICO_CASE(n)                                                                \
+  case First + (n):                                                                    \
+    if constexpr (numbers[n] == 0)                                                     \
+      break;                                                                           \
+    else if constexpr (has_targets)                                                    \
+      return Found::template Target<numbers[n] - 1>::take(found.slots, found.operands, \
+                                                          found.context);              \
+    else                                                                               \
+      return found.template operator()<numbers[n] - 1>();
 #define PORTICO_CASES_4(n) \
   PORTICO_CASE(n) PORTICO_CASE(n + 1) PORTICO_CASE(n + 2) PORTICO_CASE(n + 3)
 #define PORTICO_CASES_16(n) \
@@ -133,12 +149,14 @@ inline constexpr auto counted = [] {
 #define PORTICO_CASES_64(n) \
   PORTICO_CASES_16(n) PORTICO_CASES_16(n + 16) PORTICO_CASES_16(n + 32) PORTICO_CASES_16(n + 48)
 
-template <std::size_t Case, class Number, std::size_t Count>
-consteval std::size_t number_of(std::array<Number, Count> const& numbers) {
-  if constexpr (Case < Count)
-    return numbers[Case];
-  else
-    return 0;
+/// The numbers from one place on, and 0 for what a switch has cases for and there is no number.
+template <class Number, std::size_t Count>
+consteval std::array<std::size_t, most_cases> numbers_from(std::size_t first,
+                                                           std::array<Number, Count> const& all) {
+  std::array<std::size_t, most_cases> numbers{};
+  for (std::size_t index = first; index < Count && index - first < most_cases; ++index)
+    numbers[index - first] = all[index];
+  return numbers;
 }
 
 /// Case n calls `found` for span Numbers[n], counted from 1.
@@ -146,6 +164,8 @@ template <auto const& Numbers, std::size_t First, class Found, class Missed>
 [[gnu::always_inline]] constexpr auto route_by_case(std::uint64_t which, Found& found,
                                                     Missed& missed) {
   constexpr std::size_t left = Numbers.size() - First;
+  constexpr auto numbers = numbers_from(First, Numbers);
+  constexpr bool has_targets = HasTargets<Found>;
   if constexpr (left <= 16) {
     switch (which) { PORTICO_CASES_16(0) }
   } else if constexpr (left <= 64) {
