@@ -21,6 +21,7 @@ DEVICES = {
     "SimpleSerial": "devices/simple_serial.hpp",
     "SimpleDisk": "devices/simple_disk.hpp",
     "BlockDevice": "devices/block_device.hpp",
+    "PvPanic": "devices/pvpanic.hpp",
 }
 
 

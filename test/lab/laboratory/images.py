@@ -19,20 +19,21 @@ import struct
 import zlib
 
 from . import LaboratoryError
+from .packages import remove
 
 HERE = pathlib.Path(__file__).resolve().parent.parent
 
 LABORATORY_MODULES = ['virtio_pci', 'virtio_console', '9p', '9pnet_virtio', 'overlay',
                       'kvm_amd', 'tun']
 GUEST_MODULES = ['virtio_pci', 'virtio_mmio', 'virtio_blk', 'virtio_net', 'virtio_console',
-                 'virtio_rng', '9p', '9pnet_virtio']
+                 'virtio_rng', '9p', '9pnet_virtio', 'pvpanic_mmio']
 
 
 # Of the kernel's 400 MiB, the kernel and what is near to these modules.
 KERNEL_FILES = re.compile(r'boot/vmlinuz-'
                           r'|lib/modules/[^/]+/kernel/(arch/x86/kvm|virt|crypto|lib|fs/(9p|fscache|'
                           r'netfs|overlayfs|fuse|ext4|jbd2)|net/(9p|core|vmw_vsock)|drivers/(block|char|'
-                          r'crypto/ccp|net/[^/]+\.ko|vhost|virtio))')
+                          r'crypto/ccp|misc/pvpanic|net/[^/]+\.ko|vhost|virtio))')
 
 
 class Images:
@@ -64,11 +65,15 @@ class Images:
 
     def _unpack_kernel(self):
         folder = self.folder / 'kernel'
-        if (folder / '.complete').is_file():
+        kept = folder / '.kept'  # an older laboratory has unpacked fewer modules
+        if kept.is_file() and kept.read_text() == KERNEL_FILES.pattern:
             return folder
+        remove(folder)
         # linux-image-amd64 is empty and depends on the kernel of the day.
         name = self.packages.dependency('linux-image-amd64', r'linux-image-[0-9]\S*-amd64')
-        return self.packages.unpack([name], folder, KERNEL_FILES.match)
+        self.packages.unpack([name], folder, KERNEL_FILES.match)
+        kept.write_text(KERNEL_FILES.pattern)
+        return folder
 
     def _unpack_busybox(self):
         folder = self.packages.unpack(['busybox-static'], self.folder / 'busybox')

@@ -17,6 +17,7 @@
 #include <portico/devices/i8042.hpp>
 #include <portico/devices/post_port.hpp>
 #include <portico/devices/ps2_keyboard.hpp>
+#include <portico/devices/pvpanic.hpp>
 #include <portico/devices/reset_ports.hpp>
 
 namespace portico {
@@ -26,7 +27,7 @@ using Board =
     DeviceMap<Port<0x80, PostPort, Named<"post">>, Port<0xED, PostPort, Named<"delay">>,
               Port<0x92, SystemControlPortA>, Port<0xCF9, ResetControl>, Port<0xF4, DebugExit<>>,
               Port<0xF8, DebugExit<ExitStatus::plain>>, Port<0x600, AcpiPower, Irq<9, Level>>,
-              On<I8042, Ranges<Ports<0x60>, Ports<0x64>>, Irq<1>>>;
+              On<I8042, Ranges<Ports<0x60>, Ports<0x64>>, Irq<1>>, Port<0x505, PvPanic>>;
 static_assert(Board::safe_for_threads);
 
 class PlatformTest : public testing::Test {
@@ -87,7 +88,8 @@ class PlatformTest : public testing::Test {
               DebugExit<>{},
               DebugExit<ExitStatus::plain>{},
               [] { return AcpiPower{}; },
-              [] { return I8042{}; }};
+              [] { return I8042{}; },
+              PvPanic{6}};
   AcpiPower& acpi = board.get<AcpiPower>();
 };
 
@@ -104,6 +106,17 @@ TEST_F(PlatformTest, ThePostPortKeepsItsCode) {
   board.get<"delay">().load({0x77});
   EXPECT_EQ(in(0xED), 0x77);
   EXPECT_EQ(board.get<"delay">().save(), PostPort::State{0x77});
+}
+
+TEST_F(PlatformTest, APanicEndsTheRunAndOtherEventsDoNot) {
+  EXPECT_EQ(in(0x505), 0x01);
+  for (unsigned const event : {0x00U, 0x02U, 0x04U, 0xFEU}) {
+    out8(0x505, event);
+    EXPECT_EQ(request(), none) << event;
+  }
+  out8(0x505, 0x03);
+  EXPECT_EQ(control.code(), 6);
+  EXPECT_EQ(request(), exit);
 }
 
 TEST_F(PlatformTest, TheExitPortDoublesAsQemuDoes) {
