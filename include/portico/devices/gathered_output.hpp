@@ -35,8 +35,8 @@ class GatheredOutput {
  public:
   /// Bytes gathered at most.
   static constexpr std::size_t capacity = 4096;
-  /// Nanoseconds for which a device may keep output: the rest of 50 ms is for the thread that
-  /// services its deadline.
+  /// Nanoseconds for which a device may keep output if its backend says nothing else in
+  /// `keep_nanoseconds()`: the rest of 50 ms is for the thread that services its deadline.
   static constexpr std::uint64_t keep_nanoseconds = 40'000'000;
   /// How long the destructor, and `flush` if nothing else is said, wait for a reader.
   static constexpr int patience_milliseconds = 1000;
@@ -54,12 +54,21 @@ class GatheredOutput {
   explicit GatheredOutput(Backend backend) : backend_{std::move(backend)} {
     flushes_lines_ =
         detail::with_backend(backend_, [](auto const& chosen) { return chosen.flushes_lines(); });
+    keep_ = detail::with_backend(backend_, [](auto const& chosen) {
+      if constexpr (requires { chosen.keep_nanoseconds(); })
+        return std::uint64_t{chosen.keep_nanoseconds()};
+      else
+        return keep_nanoseconds;
+    });
   }
 
   GatheredOutput(GatheredOutput const&) = delete;
   GatheredOutput& operator=(GatheredOutput const&) = delete;
 
   ~GatheredOutput() { flush(); }
+
+  /// Nanoseconds for which a device may keep output.
+  [[nodiscard]] std::uint64_t keep() const noexcept { return keep_; }
 
   /// Takes what has room. Never waits.
   Gathered gather(gsl::span<std::uint8_t const> bytes) noexcept {
@@ -140,6 +149,7 @@ class GatheredOutput {
   std::size_t count_ = 0;
   std::array<std::uint8_t, capacity> gathered_{};
   bool flushes_lines_ = false;
+  std::uint64_t keep_ = keep_nanoseconds;
 
   mutable std::mutex writer_;  // for what goes out: held while the host is waited for
   std::size_t left_ = 0;

@@ -198,8 +198,7 @@ class Uart16550 {
     lock.unlock();
     bool const done = output_.try_flush();
     lock.lock();
-    if (!done && flush_at_ == Clock::never)
-      flush_at_ = now + GatheredOutput<Backend>::keep_nanoseconds;
+    if (!done && flush_at_ == Clock::never) flush_at_ = now + output_.keep();
     arm();
   }
 
@@ -336,7 +335,7 @@ class Uart16550 {
       output_.write(bytes.subspan(gathered.taken), control.token());
       lock.lock();
     } else if (flush_at_ == Clock::never) {
-      flush_at_ = clock.now() + GatheredOutput<Backend>::keep_nanoseconds;
+      flush_at_ = clock.now() + output_.keep();
     }
   }
 

@@ -25,6 +25,11 @@ struct Narrow {
   }
 };
 
+/// For people who watch what they type.
+struct Quick : Narrow {
+  [[nodiscard]] std::uint64_t keep_nanoseconds() const { return 5; }
+};
+
 class GatheredOutputTest : public testing::Test {
  protected:
   static gsl::span<std::uint8_t const> bytes(std::string_view text) {
@@ -68,6 +73,11 @@ TEST_F(GatheredOutputTest, ALineIsWorthWritingWherePeopleWatch) {
   EXPECT_TRUE(watched.gather(bytes(" yet\nbut now")).line);
   GatheredOutput<Narrow> file{Narrow{&written, &room, false}};
   EXPECT_FALSE(file.gather(bytes("a line\n")).line);
+}
+
+TEST_F(GatheredOutputTest, ABackendMaySayHowLongOutputIsKept) {
+  EXPECT_EQ(GatheredOutput<Narrow>{(Narrow{&written, &room})}.keep(), 40'000'000U);
+  EXPECT_EQ(GatheredOutput<Quick>{(Quick{{&written, &room}})}.keep(), 5U);
 }
 
 TEST_F(GatheredOutputTest, WhatTheHostRefusesIsCounted) {

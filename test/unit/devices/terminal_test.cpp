@@ -217,6 +217,35 @@ TEST(RawTerminal, SignalKeysStayOnAndOutputIsLeftAlone) {
   EXPECT_EQ(now.c_lflag & (ICANON | ECHO), 0U);
 }
 
+TEST(RawTerminal, SignalKeysMayBeTheGuests) {
+  CookedTerminal const cooked;
+  RawTerminal const raw{cooked.terminal.get(), portico::SignalKeys::guest};
+  EXPECT_EQ(cooked.mode().c_lflag & ISIG, 0U);
+  ASSERT_EQ(::write(cooked.master.get(), "\x03\x1A", 2), 2);
+  EXPECT_EQ(read_some(cooked.terminal.get(), 2), "\x03\x1A");
+}
+
+TEST(RawTerminal, ResumesAfterItWasRestoredOrSomebodySetAnotherMode) {
+  CookedTerminal const cooked;
+  auto const before = cooked.mode();
+  RawTerminal raw{cooked.terminal.get(), portico::SignalKeys::guest};
+  auto const made = cooked.mode();
+  raw.restore();
+  raw.resume();
+  EXPECT_TRUE(raw.active());
+  EXPECT_EQ(cooked.mode().c_lflag, made.c_lflag);
+  ASSERT_EQ(::tcsetattr(cooked.terminal.get(), TCSANOW, &before), 0);
+  raw.resume();
+  EXPECT_EQ(cooked.mode().c_lflag, made.c_lflag);
+  raw.restore();
+  EXPECT_EQ(cooked.mode().c_lflag, before.c_lflag);
+
+  Pipe const pipe;
+  RawTerminal none{pipe.out.get()};
+  none.resume();
+  EXPECT_FALSE(none.active());
+}
+
 TEST(RawTerminal, RestoresWhatItFoundOnce) {
   CookedTerminal const cooked;
   auto const before = cooked.mode();
