@@ -109,6 +109,14 @@ Parsed<Options> parse(CLI::App& app, int argc, char** argv, char const* usage, C
   return {std::nullopt, bad_input};
 }
 
+/// The value of --timeout, in seconds. Throws WrongUse.
+inline double time_limit(std::string const& text) {
+  auto const value = decimal(text);
+  if (!value || *value == 0)
+    throw WrongUse{"--timeout " + text + ": seconds are expected, more than 0 and at most 1000000"};
+  return *value;
+}
+
 /// What went wrong once a machine was loaded: no fault of what the program was given.
 class RunFailed : public std::runtime_error {
  public:

@@ -6,7 +6,6 @@
 #include <signal.h>
 #include <sys/eventfd.h>
 #include <sys/resource.h>
-#include <sys/signalfd.h>
 #include <unistd.h>
 
 #include <chrono>
@@ -22,6 +21,7 @@
 #include <portico/devices/raw_terminal.hpp>
 #include <portico/devices/shared_files.hpp>
 
+#include "../common/signals.hpp"
 #include "guest.hpp"
 #include "options.hpp"
 
@@ -29,31 +29,6 @@ namespace mini_hypervisor {
 namespace {
 
 using portico::Fd;
-
-/// A descriptor that tells of the signals that end the program; they reach nobody in any other way,
-/// in no thread.
-class EndSignals {
- public:
-  EndSignals() {
-    sigset_t set;
-    ::sigemptyset(&set);
-    for (int const signal : {SIGINT, SIGTERM, SIGHUP, SIGQUIT}) ::sigaddset(&set, signal);
-    ::pthread_sigmask(SIG_BLOCK, &set, nullptr);
-    fd_ = Fd{::signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK)};
-    if (!fd_) throw std::system_error{errno, std::system_category(), "signalfd"};
-  }
-
-  [[nodiscard]] int fd() const { return fd_.get(); }
-
-  /// Takes one signal off; whether there was one.
-  [[nodiscard]] bool take() const {
-    signalfd_siginfo info{};
-    return ::read(fd_.get(), &info, sizeof info) == sizeof info;
-  }
-
- private:
-  Fd fd_;
-};
 
 /// 500 guests need more descriptors than the soft limit.
 void raise_descriptor_limit() {
@@ -97,7 +72,7 @@ class Session {
   }
 
   /// Runs every guest to its end; the exit status.
-  int run(EndSignals const& signals) {
+  int run(examples::Signals const& signals) {
     std::optional<portico::RawTerminal> raw;
     if (options_.raw) raw.emplace(STDIN_FILENO);
     start();
@@ -166,7 +141,7 @@ class Session {
   }
 
   /// Until all guests have ended: services consoles, keeps the time limit, and obeys signals.
-  void watch(EndSignals const& signals) {
+  void watch(examples::Signals const& signals) {
     // A console's deadline is 40 ms after its first byte, and output is to be seen within 50.
     constexpr int tick_milliseconds = 8;
     while (!all_ended()) {
@@ -229,7 +204,7 @@ int main(int argc, char** argv) {
   using namespace mini_hypervisor;
   return examples::run_program("mini_hypervisor", parse(argc, argv), [](Options const& options) {
     raise_descriptor_limit();
-    EndSignals const signals;
+    examples::Signals const signals{SIGINT, SIGTERM, SIGHUP, SIGQUIT};
     Session session{options};
     if (options.watching.map) std::fputs(session.map().c_str(), stderr);
     return session.run(signals);

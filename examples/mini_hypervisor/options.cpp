@@ -55,13 +55,7 @@ Options checked(Raw const& raw, Options options) {
   } else if (raw.console != "stdio") {
     throw WrongUse{"--console " + raw.console + ": stdio, pty or file:PATH is expected"};
   }
-  if (raw.timeout) {
-    auto const value = examples::decimal(*raw.timeout);
-    if (!value || *value == 0)
-      throw WrongUse{"--timeout " + *raw.timeout +
-                     ": seconds are expected, more than 0 and at most 1000000"};
-    options.timeout = *value;
-  }
+  if (raw.timeout) options.timeout = examples::time_limit(*raw.timeout);
   if (raw.input) {
     auto const value = number(*raw.input);
     if (!value || *value >= options.images.size())
