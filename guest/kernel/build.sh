@@ -3,6 +3,7 @@
 #
 #   multiboot      an ELF file for Multiboot 1 and PVH
 #   addresses      a flat file for Multiboot 1 that brings its own addresses
+#   pc             the first on a PC: prints on its serial port, and ends as it is told (pc.h)
 #   elf64          a 64-bit ELF executable
 set -eu
 
@@ -23,6 +24,8 @@ link() {
 case $kind in
   multiboot)
     link -m32 -Wl,-e,multiboot_entry "$folder/start32.S" "$folder/kernel32.c" -o "$output" ;;
+  pc)
+    link -m32 -DPC -Wl,-e,multiboot_entry "$folder/start32.S" "$folder/kernel32.c" -o "$output" ;;
   addresses)
     link -m32 -DADDRESS_FIELDS -Wl,-e,multiboot_entry "$folder/start32.S" "$folder/kernel32.c" \
       -o "$output.elf"

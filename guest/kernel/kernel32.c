@@ -3,6 +3,9 @@
 
 #include <stdint.h>
 
+#ifdef PC
+#include "pc.h"
+#endif
 #include "print.h"
 
 static char volatile initialised[] = "data";
@@ -60,6 +63,9 @@ void multiboot_main(uint32_t magic, uint32_t const* info) {
     uint32_t const* fields = (uint32_t const*)entry + 1;
     print_range("map ", wide(fields), wide(fields + 2), fields[4]);
   }
+#ifdef PC
+  end_as_told(at(info[4]));
+#endif
 }
 
 void pvh_main(uint32_t const* info) {

@@ -1,10 +1,16 @@
-// Text on port 0xE9, for kernels of 32 and 64 bits.
+// Text on port 0xE9, or on a PC's serial port, for kernels of 32 and 64 bits.
 #pragma once
 
 #include <stdint.h>
 
+#ifdef PC
+#define CONSOLE 0x3F8
+#else
+#define CONSOLE 0xE9
+#endif
+
 static inline void print_character(char character) {
-  __asm__ volatile("outb %0, %1" : : "a"(character), "Nd"((uint16_t)0xE9));
+  __asm__ volatile("outb %0, %1" : : "a"(character), "Nd"((uint16_t)CONSOLE));
 }
 
 static inline void print(char const* text) {
