@@ -156,7 +156,11 @@ class FakeVcpu {
   }
 
   kvm_regs registers{};
-  kvm_sregs special{};
+  kvm_sregs special = [] {
+    kvm_sregs reset{};
+    reset.apic_base = 0xFEE0'0900;  // where it stands, on, the first processor's
+    return reset;
+  }();
   std::map<std::uint32_t, std::uint64_t> msrs{};
   std::optional<kvm::Cpuid> cpuid{};
   std::vector<std::uint8_t> interrupts{};  ///< vectors that were queued

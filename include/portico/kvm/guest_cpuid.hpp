@@ -155,4 +155,15 @@ constexpr kvm_cpuid_entry2 topology_level(std::uint32_t function, std::uint32_t 
   return Cpuid{std::move(leaves)};
 }
 
+/// Switches the local APIC of a vCPU off that has none in the kernel. Until then KVM shows one in
+/// leaf 1, whatever that was given: it goes by IA32_APIC_BASE, which is on after a reset (Intel SDM
+/// 3A, 11.4.3). `vcpu` is a Vcpu, or a test's that has sregs() and set_sregs().
+template <class VirtualCpu>
+void disable_local_apic(VirtualCpu& vcpu) {
+  constexpr std::uint64_t global_enable = 1U << 11;
+  kvm_sregs registers = vcpu.sregs();
+  registers.apic_base &= ~global_enable;
+  vcpu.set_sregs(registers);
+}
+
 }  // namespace portico::kvm

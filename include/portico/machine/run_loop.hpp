@@ -71,10 +71,13 @@ class RunLoop {
     Expects(wanted >= 1 && wanted <= max_vcpus);
     for (vcpu_count_ = 0; vcpu_count_ < wanted; ++vcpu_count_) {
       seats_[vcpu_count_].emplace(vm_.create_vcpu(vcpu_count_), kick_signal(options...));
-      if constexpr (one_of<HostCpuid, Options...>)
-        seats_[vcpu_count_]->vcpu.set_cpuid(kvm::guest_cpuid(
+      if constexpr (one_of<HostCpuid, Options...>) {
+        Vcpu& vcpu = seats_[vcpu_count_]->vcpu;
+        vcpu.set_cpuid(kvm::guest_cpuid(
             system.supported_cpuid(),
             {.index = vcpu_count_, .count = wanted, .has_local_apic = has_local_apics_}));
+        if (!has_local_apics_) kvm::disable_local_apic(vcpu);
+      }
     }
   }
 
