@@ -163,7 +163,7 @@ void Console::obey_signal(int number) {
 /// The whole program stops here, until somebody continues it.
 void Console::suspend() {
   restore();
-  ::kill(::getpid(), SIGSTOP);
+  ::raise(SIGSTOP);  // to this thread: another's would stop it somewhere below
   resume();
 }
 

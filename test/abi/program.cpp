@@ -287,6 +287,12 @@ bool Program::wait_for_output(std::string_view text) {
   return true;
 }
 
+void Program::go_on_for(std::chrono::milliseconds time) {
+  using namespace std::chrono_literals;
+  auto const end = std::chrono::steady_clock::now() + time;
+  while (std::chrono::steady_clock::now() < end && exchange(10ms)) continue;
+}
+
 bool Program::ends_unread() {
   siginfo_t info{};
   while (info.si_pid == 0) {

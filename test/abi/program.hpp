@@ -86,6 +86,8 @@ class Program {
   void signal(int number) const;
   /// Waits until standard output holds the text; false if the program ends before or hangs.
   bool wait_for_output(std::string_view text);
+  /// Hands over input and takes output for so long.
+  void go_on_for(std::chrono::milliseconds time);
   /// Waits for the end without reading a byte of output; false if it hangs.
   bool ends_unread();
   /// Waits for the end.
