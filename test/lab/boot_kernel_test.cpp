@@ -1,0 +1,195 @@
+// boot_kernel with Debian's kernel, unmodified: to its first process on each place of the interrupt
+// controllers, at its console, to each of its ends. *Long* ones are in the suite `long`.
+#include <gtest/gtest.h>
+#include <unistd.h>
+
+#include <cstdint>
+#include <cstdlib>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "abi/program.hpp"
+#include "support/requires.hpp"
+
+namespace portico::test {
+namespace {
+
+using abi::Folder;
+using abi::Program;
+using abi::Result;
+using abi::Surroundings;
+
+std::string guest_file(std::string const& name) {
+  char const* const folder = std::getenv("PORTICO_LABORATORY");
+  return std::string{folder == nullptr ? "build/lab" : folder} + "/guest/" + name;
+}
+
+/// What a boot is to be like.
+struct Wanted {
+  std::string kernel = "vmlinux";
+  std::string irqchip = "kernel";
+  unsigned cpus = 1;
+  std::string script{};  ///< for the guest's shell, without double quotes
+  std::string end = "poweroff";
+};
+
+class BootKernelLinux : public testing::Test {
+ protected:
+  void SetUp() override {
+    PORTICO_REQUIRES(kvm, complete_vendor);
+    for (char const* const file : {"vmlinux", "vmlinuz", "initrd"})
+      if (::access(guest_file(file).c_str(), R_OK) != 0)
+        GTEST_SKIP() << "requires the guest kernel of ./dev lab prepare";
+  }
+
+  static std::vector<std::string> arguments(Wanted const& wanted) {
+    return {"--kernel",
+            guest_file(wanted.kernel),
+            "--initrd",
+            guest_file("initrd"),
+            "--irqchip",
+            wanted.irqchip,
+            "--cpus",
+            std::to_string(wanted.cpus),
+            "--timeout",
+            std::to_string(80 * time_scale()),
+            "--append",
+            "console=ttyS0 quiet panic=-1 pci=off portico.end=" + wanted.end +
+                " portico.script=\"" + wanted.script + "\""};
+  }
+
+  /// Boots without a terminal, and runs the script to its end.
+  Result boot(Wanted const& wanted) {
+    Surroundings surroundings;
+    surroundings.program = "boot_kernel";
+    Result const result = abi::run(folder_, arguments(wanted), surroundings);
+    EXPECT_NE(result.out.find("PORTICO-GUEST-UP "), std::string::npos)
+        << result.out << result.error;
+    return result;
+  }
+
+  /// Boots, and looks at processors and controllers from inside.
+  void expect_boot(Wanted wanted) {
+    wanted.script =
+        "echo sum=$((40 + 2)); echo cpus=$(grep -c ^processor /proc/cpuinfo); "
+        "echo apics=$(grep -wc apic /proc/cpuinfo); grep ttyS0 /proc/interrupts; exit 3";
+    Result const result = boot(wanted);
+    EXPECT_EQ(result.status, wanted.end == "reboot" ? 4 : 0) << result.error;
+    bool const has_apics = wanted.irqchip != "user";
+    std::string const cpus = std::to_string(wanted.cpus);
+    for (std::string const& text : {std::string{"sum=42\r\n"}, "cpus=" + cpus + "\r\n",
+                                    "apics=" + (has_apics ? cpus : "0") + "\r\n",
+                                    std::string{has_apics ? "IO-APIC   4-edge" : "XT-PIC"},
+                                    std::string{"PORTICO-GUEST-EXIT 3\r\n"}})
+      EXPECT_NE(result.out.find(text), std::string::npos) << text << " in\n" << result.out;
+  }
+
+  Program at_terminal(Wanted const& wanted) {
+    Surroundings surroundings;
+    surroundings.input = Surroundings::Input::terminal;
+    surroundings.program = "boot_kernel";
+    return Program{folder_, arguments(wanted), surroundings};
+  }
+
+  Folder folder_;
+};
+
+// --- In minutes
+
+TEST_F(BootKernelLinux, CommandsAreTypedAtItsConsole) {
+  Program program = at_terminal({.script = "setsid cttyhack sh"});
+  ASSERT_TRUE(program.wait_for_output("# "));
+  program.send("echo sum=$((40 + 2))\r");
+  ASSERT_TRUE(program.wait_for_output("sum=42"));
+  program.send("echo wait$((1)); sleep 100000\r");
+  ASSERT_TRUE(program.wait_for_output("wait1"));
+  program.send("\x03");  // is for what runs in the guest
+  program.send("echo over$((2))\r");
+  ASSERT_TRUE(program.wait_for_output("over2"));
+  program.send(
+      "\x01"
+      "b");  // a break and a key are for the kernel
+  program.go_on_for(std::chrono::milliseconds{100});
+  program.send("h");
+  ASSERT_TRUE(program.wait_for_output("sysrq: HELP"));
+  program.send("\rexit 5\r");
+  Result const result = program.finish();
+  EXPECT_NE(result.out.find("PORTICO-GUEST-EXIT 5"), std::string::npos) << result.out;
+  EXPECT_EQ(result.status, 0) << result.error;
+}
+
+TEST_F(BootKernelLinux, BootsFromItsBzImageWithTwoProcessorsOnSplitControllersAndReboots) {
+  expect_boot({.kernel = "vmlinuz", .irqchip = "split", .cpus = 2, .end = "reboot"});
+}
+
+TEST_F(BootKernelLinux, BootsWithAllControllersOutside) { expect_boot({.irqchip = "user"}); }
+
+// --- Longer
+
+class LongBootKernelLinux : public BootKernelLinux {};
+
+TEST_F(LongBootKernelLinux, BootsOnEachController) {
+  for (char const* const irqchip : {"kernel", "split"}) {
+    for (unsigned const cpus : {1U, 2U, 4U}) {
+      SCOPED_TRACE(std::string{irqchip} + " " + std::to_string(cpus));
+      expect_boot({.irqchip = irqchip, .cpus = cpus});
+    }
+  }
+}
+
+TEST_F(LongBootKernelLinux, RebootsWithAllControllersOutside) {
+  expect_boot({.kernel = "vmlinuz", .irqchip = "user", .cpus = 1, .end = "reboot"});
+}
+
+TEST_F(LongBootKernelLinux, APanicIsToldFromAReset) {
+  Result const result = boot({.cpus = 2, .script = "echo c > /proc/sysrq-trigger"});
+  EXPECT_EQ(result.status, 6) << result.error;
+  EXPECT_NE(result.out.find("Kernel panic - not syncing"), std::string::npos) << result.out;
+}
+
+TEST_F(LongBootKernelLinux, ItsUsualCommandLineMakesTheConsoleUsable) {
+  Surroundings surroundings;
+  surroundings.program = "boot_kernel";
+  Result const result = abi::run(
+      folder_, {"--kernel", guest_file("vmlinuz"), "--initrd", guest_file("initrd")}, surroundings);
+  EXPECT_EQ(result.status, 0) << result.error;
+  EXPECT_NE(result.out.find("Command line: console=ttyS0 panic=-1 pci=off\r\n"), std::string::npos)
+      << result.out;
+  EXPECT_NE(result.out.find("PORTICO-GUEST-UP "), std::string::npos) << result.out;
+}
+
+/// As `cksum` adds up (POSIX, cksum).
+std::uint32_t cksum(std::string_view bytes) {
+  std::uint32_t sum = 0;
+  auto const add = [&](std::uint8_t byte) {
+    sum ^= std::uint32_t{byte} << 24;
+    for (int bit = 0; bit < 8; ++bit) sum = sum << 1 ^ (sum >> 31 != 0 ? 0x04C1'1DB7U : 0U);
+  };
+  for (char const byte : bytes) add(static_cast<std::uint8_t>(byte));
+  for (std::size_t length = bytes.size(); length != 0; length >>= 8)
+    add(static_cast<std::uint8_t>(length));
+  return ~sum;
+}
+
+TEST_F(LongBootKernelLinux, A64KiBPasteArrivesWhole) {
+  for (char const* const irqchip : {"kernel", "user"}) {
+    SCOPED_TRACE(irqchip);
+    std::string pasted;
+    for (std::uint32_t value = 1; pasted.size() < 64 * 1024;
+         value = value * 1'664'525 + 1'013'904'223)
+      if (char const byte = static_cast<char>(value >> 24); byte != '\x01') pasted += byte;
+    Program program =
+        at_terminal({.irqchip = irqchip,
+                     .script = "stty raw -echo; echo READY; head -c 65536 | cksum; exit 0"});
+    ASSERT_TRUE(program.wait_for_output("READY"));
+    program.send(pasted);
+    Result const result = program.finish();
+    std::string const expected = std::to_string(cksum(pasted)) + " 65536";
+    EXPECT_NE(result.out.find(expected), std::string::npos) << expected << " in\n" << result.out;
+    EXPECT_EQ(result.status, 0) << result.error;
+  }
+}
+
+}  // namespace
+}  // namespace portico::test
