@@ -15,7 +15,7 @@ constexpr char const* usage = "boot_kernel --kernel FILE [options]; --help lists
 constexpr char const* endings =
     "Exit status: 0 powered off, 1 the host failed, 2 command line or file is wrong, 4 reset,\n"
     "6 kernel panic, 8 triple fault, 10 time limit, 12 stopped from outside, 14 halted for good;\n"
-    "odd: the guest's own, by isa-debug-exit. On a terminal, Ctrl-A h lists keys.";
+    "odd: the guest's own, by isa-debug-exit. On a terminal, Ctrl-A h lists keys.\n";
 
 /// Values as they were typed; `checked` turns them into options.
 struct Raw {
@@ -25,10 +25,10 @@ struct Raw {
 
 Options checked(Raw const& raw, Options options) {
   auto const memory = examples::size_in_bytes(raw.memory);
-  constexpr std::uint64_t most = std::uint64_t{1} << 40;
+  constexpr std::uint64_t most = 128 * portico::GiB;
   if (!memory || *memory < 2 * portico::MiB || *memory > most || *memory % (4 * portico::KiB) != 0)
     throw WrongUse{"--memory " + raw.memory +
-                   ": a multiple of 4K from 2M to 1024G is expected, such as 256M"};
+                   ": a multiple of 4K from 2M to 128G is expected, such as 256M"};
   options.memory = *memory;
   auto const cpus = examples::number(raw.cpus);
   if (!cpus || *cpus < 1 || *cpus > max_cpus)
