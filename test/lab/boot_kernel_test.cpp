@@ -177,8 +177,7 @@ TEST_F(LongBootKernelLinux, A64KiBPasteArrivesWhole) {
   for (char const* const irqchip : {"kernel", "user"}) {
     SCOPED_TRACE(irqchip);
     std::string pasted;
-    for (std::uint32_t value = 1; pasted.size() < 64 * 1024;
-         value = value * 1'664'525 + 1'013'904'223)
+    for (std::uint32_t value = 1; pasted.size() < 65'536; value = value * 1'664'525 + 1'013'904'223)
       if (char const byte = static_cast<char>(value >> 24); byte != '\x01') pasted += byte;
     Program program =
         at_terminal({.irqchip = irqchip,

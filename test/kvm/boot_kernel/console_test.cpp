@@ -133,7 +133,7 @@ TEST_F(Terminal, EveryKeyButTheEscapeIsTheGuests) {
 
 TEST_F(Terminal, A64KiBPasteArrivesWhole) {
   // A quarter in the laboratory, where Linux takes all of it in the suite `long`.
-  std::string const pasted = paste(time_scale() == 1 ? 64 * 1024 : 16 * 1024);
+  std::string const pasted = paste(time_scale() == 1 ? 65'536 : 16'384);
   Program program{folder_, arguments("sum"), at_terminal()};
   ASSERT_TRUE(program.wait_for_output("listening"));
   program.send(pasted + "q");
@@ -145,7 +145,7 @@ TEST_F(Terminal, A64KiBPasteArrivesWhole) {
 TEST_F(Terminal, TheEscapeIsHeardThoughTheGuestDoesNotRead) {
   Program program{folder_, arguments("spin"), at_terminal()};
   ASSERT_TRUE(program.wait_for_output("map 0x100000"));
-  program.send(paste(16 * 1024) + "\x01x");
+  program.send(paste(16'384) + "\x01x");
   Result const result = program.finish();
   EXPECT_EQ(result.status, 12);
   EXPECT_EQ(result.error, "boot_kernel: pc.kernel: stopped from outside\n");
@@ -186,7 +186,7 @@ TEST_F(Terminal, IsTheShellsWhileTheProgramIsSuspended) {
 // --- Without one
 
 TEST_F(Terminal, FromAPipeEveryByteIsTheGuestsAndTheEndIsNotTheMachines) {
-  std::string const sent = "\x01x\x03" + paste(4 * 1024);
+  std::string const sent = "\x01x\x03" + paste(4096);
   abi::Surroundings surroundings;
   surroundings.input = abi::Surroundings::Input::open;
   surroundings.program = "boot_kernel";
