@@ -13,7 +13,7 @@ using examples::WrongUse;
 constexpr char const* usage = "boot_kernel --kernel FILE [options]; --help lists them";
 
 constexpr char const* endings =
-    "Exit status: 0 powered off, 1 the host failed, 2 command line or file is wrong, 4 reset,\n"
+    "Exit status: 0 powered off, 1 the host failed, 2 no guest was started, 4 reset,\n"
     "6 kernel panic, 8 triple fault, 10 time limit, 12 stopped from outside, 14 halted for good;\n"
     "odd: the guest's own, by isa-debug-exit. On a terminal, Ctrl-A h lists keys.\n";
 

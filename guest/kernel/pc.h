@@ -3,7 +3,8 @@
 //   poweroff, reset, panic, fault, halt, spin     the end, in that way
 //   exit7                                         by isa-debug-exit, with 7
 //   echo                                          sends back what it receives up to a q; powers off
-//   sum                                           the same without sending it; prints what it adds up to
+//   button                                        waits for the power button; powers off
+//   sum                                           the same as echo without sending it; prints what it adds up to
 #pragma once
 
 #include <stdint.h>
@@ -21,6 +22,12 @@ static inline void out16(uint16_t port, uint16_t value) {
 static inline uint8_t in8(uint16_t port) {
   uint8_t value;
   __asm__ volatile("inb %1, %0" : "=a"(value) : "Nd"(port));
+  return value;
+}
+
+static inline uint16_t in16(uint16_t port) {
+  uint16_t value;
+  __asm__ volatile("inw %1, %0" : "=a"(value) : "Nd"(port));
   return value;
 }
 
@@ -68,9 +75,16 @@ static inline void triple_fault(void) {
   __asm__ volatile("lidt %0\n ud2" : : "m"(none));
 }
 
+static inline void wait_for_button(void) {
+  print("listening\n");
+  while (!(in16(0x600) & 1 << 8)) continue;
+  power_off();
+}
+
 static inline void end_as_told(char const* command_line) {
   char const* const word = last_word(command_line);
   if (is_word(word, "echo") || is_word(word, "sum")) listen(word[0] == 'e'), power_off();
+  if (is_word(word, "button")) wait_for_button();
   if (is_word(word, "poweroff")) power_off();
   if (is_word(word, "reset")) out8(0xCF9, 0x06);
   if (is_word(word, "panic")) out8(0x505, 0x01);

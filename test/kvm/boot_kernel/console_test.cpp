@@ -1,6 +1,7 @@
 // boot_kernel's terminal: whose each key is, what becomes of a paste, how it is left behind.
 #include <gtest/gtest.h>
 #include <signal.h>
+#include <sys/ioctl.h>
 #include <termios.h>
 #include <unistd.h>
 
@@ -129,6 +130,24 @@ TEST_F(Terminal, EveryKeyButTheEscapeIsTheGuests) {
   EXPECT_EQ(result.status, 0) << result.error;
   EXPECT_NE(result.error.find("Ctrl-A x  end the machine"), std::string::npos) << result.error;
   EXPECT_EQ(result.out.find("stty"), std::string::npos) << "this terminal has no size";
+}
+
+TEST_F(Terminal, ItsSizeIsTypedOnRequest) {
+  Program program{folder_, arguments("echo"), at_terminal()};
+  ASSERT_TRUE(program.wait_for_output("listening"));
+  winsize const size{.ws_row = 50, .ws_col = 132, .ws_xpixel = 0, .ws_ypixel = 0};
+  ASSERT_EQ(::ioctl(program.terminal(), TIOCSWINSZ, &size), 0);
+  program.send("<\x01w>");
+  EXPECT_TRUE(program.wait_for_output("<stty rows 50 cols 132\r>"));
+  program.send("q");
+  EXPECT_EQ(program.finish().status, 0);
+}
+
+TEST_F(Terminal, ThePowerButtonReachesTheGuest) {
+  Program program{folder_, arguments("button"), at_terminal()};
+  ASSERT_TRUE(program.wait_for_output("listening"));
+  program.send("\x01p");
+  EXPECT_EQ(program.finish().status, 0);
 }
 
 TEST_F(Terminal, A64KiBPasteArrivesWhole) {
