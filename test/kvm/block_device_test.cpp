@@ -105,7 +105,7 @@ struct Code {
 };
 
 struct BlockDeviceOnKvm : testing::Test {
-  void SetUp() override { PORTICO_REQUIRES(kvm); }
+  void SetUp() override { PORTICO_REQUIRES(kvm, lasting_halts); }
 };
 
 TEST_F(BlockDeviceOnKvm, InTheVcpusThread) {

@@ -184,7 +184,7 @@ TEST(CompleteVendor, ShowsAGuestItsOwnControlRegisters) {
 }
 
 TEST(CompleteVendor, LetsNoInterruptInBehindSti) {
-  PORTICO_REQUIRES(kvm, complete_vendor);
+  PORTICO_REQUIRES(kvm, complete_vendor, lasting_halts);
   // As if an exit had come just behind STI. Were that forgotten when the guest goes on, an interrupt
   // could come before the HLT of `sti; hlt`, which would then wait for the next one.
   Guest guest;

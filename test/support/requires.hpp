@@ -13,6 +13,8 @@
 //   kvm              /dev/kvm opens and answers with API version 12
 //   complete_vendor  the module below /dev/kvm is kvm_intel or kvm_amd, which run any code in any
 //                    mode; not kvm_pvm, whose ring 0 is an incomplete emulation
+//   lasting_halts    a guest that halts wakes with its interrupt: not so in a laboratory that had
+//                    to take a QEMU older than 9.1 (test/lab/README.md)
 //   capability(N)    KVM_CHECK_EXTENSION(N) on /dev/kvm answers more than 0
 //
 // The first unmet one ends the test: skipped, with its reason in one line, which the summary of
@@ -110,6 +112,13 @@ inline std::string missing_complete_vendor(int) {
   return "neither kvm_intel nor kvm_amd is loaded";
 }
 
+inline std::string missing_lasting_halts(int) {
+  char const* const qemu = std::getenv("PORTICO_LAB_OLD_QEMU");
+  if (qemu == nullptr) return {};
+  return std::string{"the laboratory has QEMU "} + qemu +
+         ", which now and then loses what wakes a halt";
+}
+
 inline std::string missing_capability(int capability) {
   KvmDevice const device;
   if (!device.is_open()) return std::string{"/dev/kvm: "} + device.error();
@@ -152,6 +161,7 @@ namespace requirement {
 
 inline constexpr Requirement kvm{&detail::missing_kvm, 0, true};
 inline constexpr Requirement complete_vendor{&detail::missing_complete_vendor};
+inline constexpr Requirement lasting_halts{&detail::missing_lasting_halts};
 
 constexpr Requirement capability(int number) {
   return Requirement{&detail::missing_capability, number};
@@ -170,6 +180,8 @@ constexpr Requirement capability(int number) {
       [[maybe_unused]] constexpr auto& kvm = ::portico::test::requirement::kvm; \
       [[maybe_unused]] constexpr auto& complete_vendor =                        \
           ::portico::test::requirement::complete_vendor;                        \
+      [[maybe_unused]] constexpr auto& lasting_halts =                          \
+          ::portico::test::requirement::lasting_halts;                          \
       using ::portico::test::requirement::capability;                           \
       return ::portico::test::detail::first_unmet(#__VA_ARGS__, {__VA_ARGS__}); \
     }();                                                                        \

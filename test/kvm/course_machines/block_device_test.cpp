@@ -32,7 +32,7 @@ class BlockDevice : public testing::TestWithParam<Words> {
 };
 
 TEST_P(BlockDevice, KeepsToEveryRowOfTheDescription) {
-  PORTICO_REQUIRES(kvm);
+  PORTICO_REQUIRES(kvm, lasting_halts);
   bool const ports = contains(GetParam().front(), "ports");
   folder_.take(ports ? "block_device_ports.img" : "block_device_mmio.img", "rows.img");
   folder_.write("disk", std::string(20 * 512, '\0'));
@@ -68,7 +68,7 @@ class BlockDeviceProgram : public testing::Test {
 };
 
 TEST_F(BlockDeviceProgram, RunsTheBuiltGuestWithoutOptions) {
-  PORTICO_REQUIRES(kvm);
+  PORTICO_REQUIRES(kvm, lasting_halts);
   Result const result = run({});
   EXPECT_EQ(result.status, 0) << result.error;
   EXPECT_TRUE(contains(result.out, ", 0 failures\n")) << result.out;
@@ -76,7 +76,7 @@ TEST_F(BlockDeviceProgram, RunsTheBuiltGuestWithoutOptions) {
 }
 
 TEST_F(BlockDeviceProgram, ADiskThatIsNotWrittenIsAnErrorToTheGuest) {
-  PORTICO_REQUIRES(kvm);
+  PORTICO_REQUIRES(kvm, lasting_halts);
   folder_.take("block_device_mmio.img", "rows.img");
   folder_.write("disk", std::string(16 * 512, 'a'));
   Result const result =
@@ -89,7 +89,7 @@ TEST_F(BlockDeviceProgram, ADiskThatIsNotWrittenIsAnErrorToTheGuest) {
 }
 
 TEST_F(BlockDeviceProgram, OtherEndsAndWrongUseAreErrorsInOneLine) {
-  PORTICO_REQUIRES(kvm);
+  PORTICO_REQUIRES(kvm, lasting_halts);
   folder_.write("disk", std::string(512, 'a'));
   folder_.write("odd", std::string(513, 'a'));
   folder_.write("fault.img", std::string{"\x0F\x0B", 2});
