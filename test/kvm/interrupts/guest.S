@@ -1,6 +1,7 @@
 /* A guest that takes interrupts. What it does stands at 0x9000, what came at 0x9100: a count for
  * each vector, 8 bytes each. Devices: 0x80 pulses line 4; 0x81 raises line 11, a level, and lowers
- * it; 0x82 pulses line 5 a moment later; 0x85 counts; 0x501 ends the machine. */
+ * it; 0x82 pulses line 5 a moment later; 0x85 counts; 0x501 ends the machine. Some scenarios want an
+ * 8254 at 0x40 and a UART at 0x3F8 too. */
 
 #define SCENARIO 0x9000          /* which of those at `scenarios` */
 #define ROUNDS   0x9004          /* how many interrupts it waits for */
@@ -45,6 +46,7 @@ scenarios:
   .quad pulses_by_pic, level_by_pic, halts_by_pic
   .quad pulses_by_ioapic, level_by_ioapic, halts_by_ioapic
   .quad starts_others, waits_for_messages, halts_for_good, storm, masked_by_pic
+  .quad forgets_ends, fastest_timer, floods_uart
 
 pulses_by_pic:
   call set_up_pic
@@ -197,6 +199,61 @@ masked_by_pic:                   /* line 4 comes while it is masked, and interru
   jb 16b
   jmp done
 
+forgets_ends:                    /* line 4 comes %ebx times, and its first interrupt is never ended */
+  call set_up_pic
+  movl $1, no_end
+  sti
+  xor %r13d, %r13d
+18:
+  mov $2, %al
+  outb %al, $0x80
+  outb %al, $0x82                /* nor does line 5 come through, which has less priority */
+  inc %r13
+  cmp %rbx, %r13
+  jb 18b
+  mov $20000, %ecx
+19:
+  pause
+  dec %ecx
+  jnz 19b
+  cmpq $1, COUNTS + 8 * 0x24
+  jne wrong
+  cmpq $0, COUNTS + 8 * 0x25
+  jne wrong
+  movl $0, no_end
+  mov $0x64, %al                 /* the end that was forgotten: OCW2, specific, line 4 */
+  outb %al, $0x20
+20:
+  pause
+  cmpq $2, COUNTS + 8 * 0x24
+  jb 20b
+21:
+  pause
+  cmpq $1, COUNTS + 8 * 0x25
+  jb 21b
+  jmp done
+
+fastest_timer:                   /* mode 2 with a count of 2: 596,591 times a second */
+  call set_up_pic
+  mov $0x34, %al
+  outb %al, $0x43
+  mov $2, %al
+  outb %al, $0x40
+  xor %eax, %eax
+  outb %al, $0x40
+  sti
+22:
+  pause
+  jmp 22b
+
+floods_uart:
+  mov $0x3F8, %edx
+  mov $0x41, %al
+23:
+  outb %al, %dx
+  incq COUNTS
+  jmp 23b
+
 done:
   mov $1, %al
   jmp stop
@@ -279,6 +336,8 @@ level:
   outb %al, $0x81
   pop %rax
 end:
+  cmpl $0, no_end
+  jne back
   cmpl $0, by_apic
   jne end_at_apic
   cmp $0x28, %eax
@@ -334,6 +393,8 @@ idt_pointer:
 by_apic:
   .long 0
 no_acknowledge:
+  .long 0
+no_end:
   .long 0
   .balign 16
 vectors:
