@@ -26,7 +26,8 @@ termios terminal_before;
 
 /// A fault of the program's own: it ends as it would have, on a terminal as it was.
 void restore_and_end(int number) {
-  ::tcsetattr(STDIN_FILENO, TCSANOW, &terminal_before);
+  if (portico::RawTerminal::is_in_foreground(STDIN_FILENO))
+    ::tcsetattr(STDIN_FILENO, TCSANOW, &terminal_before);
   ::raise(number);  // its default action, now that the handler is gone
 }
 
@@ -35,14 +36,15 @@ void restore_on_faults() {
   struct sigaction action{};
   action.sa_handler = restore_and_end;
   action.sa_flags = static_cast<int>(SA_RESETHAND | SA_NODEFER);
-  for (int const number : {SIGABRT, SIGSEGV, SIGBUS, SIGILL, SIGFPE})
+  for (int const number : {SIGABRT, SIGSEGV, SIGBUS, SIGILL, SIGFPE, SIGSYS, SIGTRAP})
     ::sigaction(number, &action, nullptr);
 }
 
 }  // namespace
 
 Console::Console()
-    : signals_{SIGINT, SIGTERM, SIGHUP, SIGQUIT, SIGTSTP, SIGCONT},
+    : signals_{SIGINT,  SIGTERM, SIGHUP,    SIGQUIT, SIGUSR1, SIGUSR2, SIGALRM,
+               SIGXCPU, SIGPROF, SIGVTALRM, SIGIO,   SIGPWR,  SIGTSTP, SIGCONT},
       over_{::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)} {
   if (!over_) throw std::system_error{errno, std::system_category(), "eventfd"};
   if (::isatty(STDIN_FILENO) == 0) return;
@@ -76,6 +78,10 @@ void Console::restore() {
 }
 
 Event Console::next() {
+  if (!break_waits_ && !held_.empty()) {
+    unsent_ += std::exchange(held_, {});
+    pass_on();
+  }
   while (events_.empty()) wait();
   Event const event = events_.front();
   events_.pop_front();
@@ -89,17 +95,22 @@ void Console::wait() {
         std::chrono::ceil<std::chrono::milliseconds>(*deadline_ - Clock::now()).count();
     milliseconds = static_cast<int>(std::clamp<std::int64_t>(left, 0, 1'000'000'000));
   }
-  // While the guest does not read, what is typed waits where it is.
-  bool const listens = to_guest_ && unsent_.empty();
+  // While the guest does not read, what is typed waits where it is; and in the background, it is
+  // another's.
+  bool const listens = to_guest_ && unsent_.empty() && !break_waits_ && raw_->is_in_foreground();
+  if (break_waits_) milliseconds = milliseconds < 0 ? 10 : std::min(milliseconds, 10);
   std::array<pollfd, 4> watched{{{over_.get(), POLLIN, 0},
                                  {signals_.fd(), POLLIN, 0},
                                  {listens ? STDIN_FILENO : -1, POLLIN, 0},
                                  {unsent_.empty() ? -1 : to_guest_.get(), POLLOUT, 0}}};
   ::poll(watched.data(), watched.size(), milliseconds);
-  if (watched[1].revents != 0)
+  if (watched[1].revents != 0) {
     while (auto const number = signals_.take()) obey_signal(*number);
+    return;  // while the program was stopped, somebody else may have read the keys
+  }
   if (watched[2].revents != 0) take_keys();
   if (watched[3].revents != 0) pass_on();
+  if (break_waits_) send_break();
   if (deadline_ && Clock::now() >= *deadline_) {
     deadline_.reset();
     events_.push_back(Event::time_limit);
@@ -116,8 +127,8 @@ void Console::take_keys() {
     return;
   }
   escape_keys_.hear(
-      {keys.data(), static_cast<std::size_t>(count)}, [&](char key) { unsent_ += key; },
-      [&](Wish wish) { obey(wish); });
+      {keys.data(), static_cast<std::size_t>(count)},
+      [&](char key) { (break_waits_ ? held_ : unsent_) += key; }, [&](Wish wish) { obey(wish); });
   pass_on();
 }
 
@@ -126,6 +137,14 @@ void Console::pass_on() {
   if (unsent_.empty() || !to_guest_) return;
   ssize_t const count = ::write(to_guest_.get(), unsent_.data(), unsent_.size());
   if (count > 0) unsent_.erase(0, static_cast<std::size_t>(count));
+}
+
+/// A break comes behind the keys before it, and before those behind it.
+void Console::send_break() {
+  int waiting = 0;
+  if (!unsent_.empty() || ::ioctl(keys_.get(), FIONREAD, &waiting) != 0 || waiting != 0) return;
+  break_waits_ = false;
+  events_.push_back(Event::send_break);
 }
 
 void Console::obey(Wish wish) {
@@ -140,7 +159,7 @@ void Console::obey(Wish wish) {
       events_.push_back(Event::power_button);
       break;
     case Wish::send_break:
-      events_.push_back(Event::send_break);
+      break_waits_ = true;
       break;
     case Wish::window_size:
       type_window_size();
@@ -168,14 +187,13 @@ void Console::suspend() {
 }
 
 void Console::resume() {
-  // In the background the terminal is another's; SIGCONT comes again with the foreground.
-  if (raw_ && ::tcgetpgrp(STDIN_FILENO) == ::getpgrp()) raw_->resume();
+  if (raw_) raw_->resume();
 }
 
 void Console::type_window_size() {
   winsize size{};
   if (::ioctl(STDIN_FILENO, TIOCGWINSZ, &size) != 0 || size.ws_row == 0 || size.ws_col == 0) return;
-  unsent_ +=
+  (break_waits_ ? held_ : unsent_) +=
       "stty rows " + std::to_string(size.ws_row) + " cols " + std::to_string(size.ws_col) + "\r";
 }
 

@@ -48,6 +48,7 @@ class Console {
   void obey(Wish wish);
   void obey_signal(int number);
   void pass_on();
+  void send_break();
   void suspend();
   void resume();
   void type_window_size();
@@ -59,6 +60,8 @@ class Console {
   std::optional<portico::RawTerminal> raw_;
   EscapeKeys escape_keys_;
   std::string unsent_;  // what the pipe had no room for
+  std::string held_;    // what came behind a break that waits
+  bool break_waits_ = false;
   std::deque<Event> events_;
   std::optional<std::chrono::steady_clock::time_point> deadline_;
 };

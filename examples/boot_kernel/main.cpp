@@ -91,7 +91,8 @@ class Attendance {
           machine_.template get<"acpi">().press_power_button();
           break;
         case Event::send_break:
-          machine_.template get<"com1">().receive_break();
+          if (!machine_.template get<"com1">().receive_break())
+            std::fputs("boot_kernel: no break was sent: the guest does not read\n", stderr);
           break;
       }
   }

@@ -51,18 +51,27 @@ class RawTerminal {
 
   ~RawTerminal() { restore(); }
 
-  /// Back to what it was; again is harmless. Not for a signal handler's thread while another one
-  /// may destroy the object.
+  /// Back to what it was; again is harmless. In the background nothing is done, as the shell has set
+  /// its own mode. Not for a signal handler's thread while another one may destroy the object.
   void restore() noexcept {
-    if (!active_) return;
-    ::tcsetattr(descriptor_, TCSANOW, &cooked_);
+    if (active_ && is_in_foreground()) ::tcsetattr(descriptor_, TCSANOW, &cooked_);
     active_ = false;
   }
 
-  /// Raw again, for a program that was suspended: a shell has set its own mode meanwhile. Only for
-  /// the terminal's foreground: another program is stopped by it (SIGTTOU).
+  /// Raw again, for a program that was suspended: a shell has set its own mode meanwhile. In the
+  /// background nothing is done: SIGCONT comes once more with the foreground.
   void resume() noexcept {
-    if (was_terminal_) active_ = ::tcsetattr(descriptor_, TCSANOW, &raw_) == 0;
+    if (was_terminal_ && is_in_foreground())
+      active_ = ::tcsetattr(descriptor_, TCSANOW, &raw_) == 0;
+  }
+
+  /// Whether the terminal is ours to use: not while it is this session's, and another process
+  /// group's. Who uses it then is stopped (SIGTTIN, SIGTTOU).
+  [[nodiscard]] bool is_in_foreground() const noexcept { return is_in_foreground(descriptor_); }
+
+  [[nodiscard]] static bool is_in_foreground(int descriptor) noexcept {
+    pid_t const group = ::tcgetpgrp(descriptor);
+    return group < 0 || group == ::getpgrp();
   }
 
   /// Whether a terminal is in raw mode because of this object.

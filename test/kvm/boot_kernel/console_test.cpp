@@ -171,7 +171,7 @@ TEST_F(Terminal, TheEscapeIsHeardThoughTheGuestDoesNotRead) {
 }
 
 TEST_F(Terminal, IsRestoredHoweverItEnds) {
-  for (int const number : {SIGTERM, SIGHUP, SIGINT, SIGQUIT, SIGABRT}) {
+  for (int const number : {SIGTERM, SIGHUP, SIGINT, SIGQUIT, SIGUSR1, SIGXCPU, SIGABRT, SIGSEGV}) {
     SCOPED_TRACE(number);
     Program program{folder_, arguments("spin"), at_terminal()};
     ASSERT_TRUE(program.wait_for_output("map 0x100000"));

@@ -68,11 +68,13 @@ class Images:
         kept = folder / '.kept'  # an older laboratory has unpacked fewer modules
         if kept.is_file() and kept.read_text() == KERNEL_FILES.pattern:
             return folder
-        remove(folder)
         # linux-image-amd64 is empty and depends on the kernel of the day.
         name = self.packages.dependency('linux-image-amd64', r'linux-image-[0-9]\S*-amd64')
-        self.packages.unpack([name], folder, KERNEL_FILES.match)
-        kept.write_text(KERNEL_FILES.pattern)
+        # What was there stays until there is something in its place.
+        new = self.packages.unpack([name], self.folder / 'kernel.new', KERNEL_FILES.match)
+        (new / '.kept').write_text(KERNEL_FILES.pattern)
+        remove(folder)
+        new.rename(folder)
         return folder
 
     def _unpack_busybox(self):

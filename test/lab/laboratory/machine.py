@@ -29,6 +29,7 @@ CONSOLE_LINES = 50
 
 # An earlier one forgets at VMRUN that the guest stands behind STI (the interrupt shadow in its VMCB).
 OLDEST_EMULATOR = 9, 1
+DAY = 24 * 60 * 60   # seconds
 
 PR_SET_PDEATHSIG = 1
 
@@ -228,11 +229,15 @@ def find_emulator(folder, packages, say):
     if version_of(qemu) >= OLDEST_EMULATOR:
         return qemu
     start = folder / 'bin/emulator'
+    failed = folder / '.no-emulator'   # not to be tried again at each start
+    if failed.is_file() and time.time() - failed.stat().st_mtime < DAY:
+        return qemu
     try:
         unpack_qemu(folder / 'emulator', packages.backports(), start)
     except LaboratoryError as error:
         say(f'{error}\nThis QEMU has to do, which is older than '
             f'{".".join(map(str, OLDEST_EMULATOR))}: a guest that halts may sleep for ever')
+        failed.touch()
         return qemu
     return start
 
@@ -248,8 +253,11 @@ def unpack_qemu(root, packages, start):
 
 
 def version_of(qemu):
-    text = subprocess.run([qemu, '--version'], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
-                          text=True, check=False).stdout
+    try:
+        text = subprocess.run([qemu, '--version'], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+                              text=True, check=False).stdout
+    except OSError as error:
+        raise LaboratoryError(f'{qemu} does not start: {error.strerror}') from error
     found = re.search(r'version (\d+)\.(\d+)', text)
     if not found:
         raise LaboratoryError(f'{qemu} does not say its version')

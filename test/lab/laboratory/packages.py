@@ -66,7 +66,13 @@ class Packages:
 
     def backports(self):
         """The same, but what Debian has newer versions of for this release comes in those."""
-        codename = platform.freedesktop_os_release().get('VERSION_CODENAME', 'unknown')
+        try:
+            system = platform.freedesktop_os_release()
+        except OSError:
+            system = {}
+        if system.get('ID') != 'debian' or 'VERSION_CODENAME' not in system:
+            raise LaboratoryError('only a released Debian has backports')
+        codename = system['VERSION_CODENAME']
         return Packages(self.folder, self.say, f'{codename}-backports')
 
     def unpack(self, names, into, keep=None):
