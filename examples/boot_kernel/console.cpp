@@ -97,7 +97,8 @@ void Console::wait() {
   }
   // While the guest does not read, what is typed waits where it is; and in the background, it is
   // another's.
-  bool const listens = to_guest_ && unsent_.empty() && !break_waits_ && raw_->is_in_foreground();
+  bool const listens =
+      to_guest_ && unsent_.empty() && !break_waits_ && raw_ && raw_->is_in_foreground();
   if (break_waits_) milliseconds = milliseconds < 0 ? 10 : std::min(milliseconds, 10);
   std::array<pollfd, 4> watched{{{over_.get(), POLLIN, 0},
                                  {signals_.fd(), POLLIN, 0},
