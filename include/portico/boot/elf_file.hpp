@@ -142,6 +142,12 @@ class ElfFile {
     }
   }
 
+  /// Where a kernel for PVH is entered, by its note XEN_ELFNOTE_PHYS32_ENTRY, if it has one.
+  [[nodiscard]] std::optional<std::uint64_t> pvh_entry() const {
+    constexpr std::uint32_t phys32_entry = 18;
+    return number_in_note("Xen", phys32_entry);
+  }
+
   /// The number, of 4 or 8 bytes, that a note of this name and type holds, if there is one.
   [[nodiscard]] std::optional<std::uint64_t> number_in_note(std::string_view name,
                                                             std::uint32_t type) const {

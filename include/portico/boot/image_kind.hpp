@@ -12,14 +12,10 @@
 /// binary has no mark, so it is unknown.
 #pragma once
 
-#include <algorithm>
 #include <array>
-#include <cstddef>
 #include <cstdint>
 #include <cstring>
-#include <vector>
 
-#include <portico/base/bytes.hpp>
 #include <portico/boot/elf_file.hpp>
 #include <portico/boot/image_file.hpp>
 #include <portico/boot/multiboot_header.hpp>
@@ -45,27 +41,12 @@ inline bool is_bzimage(ImageFile const& image) {
   return std::memcmp(mark.data(), "HdrS", mark.size()) == 0;
 }
 
-/// The magic number and a checksum that fits (Multiboot specification 0.6.96, section 3.1.1).
-inline bool is_multiboot(ImageFile const& image) {
-  std::vector<std::byte> start(std::min(image.size(), MultibootHeader::search_bytes));
-  image.read("its beginning", 0, start);
-  for (std::size_t at = 0; at + 12 <= start.size(); at += 4)
-    if (load<std::uint32_t>(&start[at]) == MultibootHeader::magic &&
-        MultibootHeader::magic + load<std::uint32_t>(&start[at + 4]) +
-                load<std::uint32_t>(&start[at + 8]) ==
-            0)
-      return true;
-  return false;
-}
-
 }  // namespace detail
 
 /// The image's kind; an ImageError if it is an ELF file whose headers are wrong.
 inline ImageKind image_kind(ImageFile const& image) {
-  constexpr std::uint32_t phys32_entry = 18;  // XEN_ELFNOTE_PHYS32_ENTRY
-  if (detail::is_multiboot(image)) return ImageKind::multiboot;
-  if (ElfFile::is_elf(image))
-    return ElfFile{image}.number_in_note("Xen", phys32_entry) ? ImageKind::pvh : ImageKind::elf;
+  if (MultibootHeader::is_in(image)) return ImageKind::multiboot;
+  if (ElfFile::is_elf(image)) return ElfFile{image}.pvh_entry() ? ImageKind::pvh : ImageKind::elf;
   return detail::is_bzimage(image) ? ImageKind::bzimage : ImageKind::unknown;
 }
 

@@ -52,6 +52,11 @@ class MultibootHeader {
     if ((flags_ & address_fields) != 0) read_placement(image);
   }
 
+  /// Whether the image has one where it is looked for; its fields may still be wrong.
+  [[nodiscard]] static bool is_in(ImageFile const& image) {
+    return search(image).offset.has_value();
+  }
+
   /// Whether modules have to begin at pages.
   [[nodiscard]] bool aligns_modules() const noexcept { return (flags_ & page_align) != 0; }
 
@@ -68,26 +73,39 @@ class MultibootHeader {
   static constexpr std::uint32_t required = 0xFFFF;
   static constexpr std::uint32_t address_fields = 1U << 16;
 
+  struct Found {
+    std::optional<std::uint64_t> offset{};
+    std::optional<std::uint64_t> wrong{};  ///< the first that does not add up
+    std::uint32_t flags = 0;
+  };
+
   /// A magic number whose checksum is wrong may be any number in the image: the search goes on.
-  void find(ImageFile const& image) {
+  static Found search(ImageFile const& image) {
     std::vector<std::byte> start(std::min(image.size(), search_bytes));
     image.read("its beginning", 0, start);
-    std::optional<std::uint64_t> wrong;
-    for (std::uint64_t at = 0; start.size() - at >= 12; at += 4) {
+    Found found;
+    for (std::uint64_t at = 0; at + 12 <= start.size(); at += 4) {
       if (load<std::uint32_t>(&start[at]) != magic) continue;
-      flags_ = load<std::uint32_t>(&start[at + 4]);
-      auto const checksum = load<std::uint32_t>(&start[at + 8]);
-      if (magic + flags_ + checksum == 0) {
-        offset_ = at;
-        return;
+      found.flags = load<std::uint32_t>(&start[at + 4]);
+      if (magic + found.flags + load<std::uint32_t>(&start[at + 8]) == 0) {
+        found.offset = at;
+        return found;
       }
-      if (!wrong) wrong = at;
-      if (start.size() - at < 16) break;
+      if (!found.wrong) found.wrong = at;
     }
-    if (wrong)
-      image.fail("Multiboot checksum: the header at " + hex(*wrong) +
+    return found;
+  }
+
+  void find(ImageFile const& image) {
+    Found const found = search(image);
+    if (!found.offset && found.wrong)
+      image.fail("Multiboot checksum: the header at " + hex(*found.wrong) +
                  " does not add up to 0 with its magic number and its flags");
-    image.fail("has no Multiboot header (0x1badb002, at a multiple of 4) in its first 8192 bytes");
+    if (!found.offset)
+      image.fail(
+          "has no Multiboot header (0x1badb002, at a multiple of 4) in its first 8192 bytes");
+    offset_ = *found.offset;
+    flags_ = found.flags;
   }
 
   void read_placement(ImageFile const& image) {

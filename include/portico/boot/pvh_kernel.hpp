@@ -95,7 +95,6 @@ class PvhKernel {
  private:
   // Linux takes no initial file system above.
   static constexpr std::uint64_t highest_initrd = 2 * GiB;
-  static constexpr std::uint32_t phys32_entry = 18;
 
   struct StartInfo {
     std::uint32_t magic = 0x336E'C578;
@@ -128,7 +127,7 @@ class PvhKernel {
 
   static std::uint32_t read_entry(ImageFile const& kernel) {
     ElfFile const elf{kernel};
-    auto const entry = elf.number_in_note("Xen", phys32_entry);
+    auto const entry = elf.pvh_entry();
     if (!entry)
       kernel.fail(
           "has no note XEN_ELFNOTE_PHYS32_ENTRY, so it has no PVH entry (Linux: CONFIG_PVH)");

@@ -65,8 +65,8 @@ class RawTerminal {
       active_ = ::tcsetattr(descriptor_, TCSANOW, &raw_) == 0;
   }
 
-  /// Whether the terminal is ours to use: not while it is this session's, and another process
-  /// group's. Who uses it then is stopped (SIGTTIN, SIGTTOU).
+  /// Whether the terminal is ours to use: not while it is our controlling terminal with another
+  /// process group in the foreground. Who uses it then is stopped (SIGTTIN, SIGTTOU).
   [[nodiscard]] bool is_in_foreground() const noexcept { return is_in_foreground(descriptor_); }
 
   [[nodiscard]] static bool is_in_foreground(int descriptor) noexcept {
