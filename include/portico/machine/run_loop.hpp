@@ -69,15 +69,18 @@ class RunLoop {
     has_local_apics_ = interrupts_.connect(vm_, board_.board, one_of<KernelPit, Options...>);
     unsigned const wanted = vcpu_count(max_vcpus, options...);
     Expects(wanted >= 1 && wanted <= max_vcpus);
-    for (vcpu_count_ = 0; vcpu_count_ < wanted; ++vcpu_count_) {
+    for (; vcpu_count_ < wanted; ++vcpu_count_)
       seats_[vcpu_count_].emplace(vm_.create_vcpu(vcpu_count_), kick_signal(options...));
-      if constexpr (one_of<HostCpuid, Options...>) {
-        Vcpu& vcpu = seats_[vcpu_count_]->vcpu;
-        vcpu.set_cpuid(kvm::guest_cpuid(
-            system.supported_cpuid(),
-            {.index = vcpu_count_, .count = wanted, .has_local_apic = has_local_apics_}));
-        if (!has_local_apics_) kvm::disable_local_apic(vcpu);
-      }
+    if constexpr (one_of<HostCpuid, Options...>) tell_cpuid(system.supported_cpuid());
+  }
+
+  /// What the host can do, to each vCPU.
+  void tell_cpuid(kvm::Cpuid const& host) {
+    for (unsigned index = 0; index < vcpu_count_; ++index) {
+      Vcpu& vcpu = seats_[index]->vcpu;
+      vcpu.set_cpuid(kvm::guest_cpuid(
+          host, {.index = index, .count = vcpu_count_, .has_local_apic = has_local_apics_}));
+      if (!has_local_apics_) kvm::disable_local_apic(vcpu);
     }
   }
 
