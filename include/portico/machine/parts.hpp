@@ -51,6 +51,14 @@ struct BoardHolder {
   Board board;
 };
 
+/// A virtual machine with nothing in it, in which any CPU mode can be.
+template <class System>
+auto make_vm(System const& system) {
+  auto vm = system.create_vm();
+  vm.reserve_real_mode_pages();
+  return vm;
+}
+
 /// Where a mode expects an image: RealMode at its segments' base, others at 0.
 template <class Mode>
 constexpr std::uint64_t load_address(Mode const& mode) noexcept {

@@ -104,12 +104,6 @@ class RunLoop {
     return earliest_deadline(clocks_);
   }
 
-  static Vm make_vm(System const& system) {
-    Vm vm = system.create_vm();
-    vm.reserve_real_mode_pages();
-    return vm;
-  }
-
   /// Takes back what was asked for, however the run ends; but a stop only if it ended the run.
   struct Cleanup {
     RunLoop& machine;
