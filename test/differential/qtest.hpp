@@ -81,6 +81,7 @@ class Qtest {
                                    image,       "-no-user-config", "-nodefaults"};
     words.insert(words.end(), arguments.begin(), arguments.end());
     std::vector<char*> pointers;
+    pointers.reserve(words.size() + 1);
     for (std::string& word : words) pointers.push_back(word.data());
     pointers.push_back(nullptr);
     std::string const descriptor = std::to_string(clock.get());

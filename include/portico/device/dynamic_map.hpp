@@ -346,7 +346,7 @@ class DynamicMap {
       if (other.name == placement.name)
         refuse(placement, "the name is taken by the device at " + hex(other.base));
       if (other.irq && placement.irq == other.irq &&
-          !(other.shared && placement.shared && other.level == placement.level))
+          (!other.shared || !placement.shared || other.level != placement.level))
         refuse(placement, "interrupt line " + std::to_string(*other.irq) + " belongs to '" +
                               other.name +
                               "', and both must say that they share it, with one trigger mode");

@@ -107,6 +107,7 @@ class IrqPin {
     return true;
   }
 
+  // NOLINTNEXTLINE(bugprone-exception-escape): no way throws, and the variant always holds one
   void drive(bool level) noexcept {
     if (!match(way_, [&](auto const& way) { return way.drive(level); }))
       failed_.fetch_add(1, std::memory_order_relaxed);

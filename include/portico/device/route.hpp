@@ -131,6 +131,7 @@ inline constexpr auto counted = [] {
   return result;
 }();
 
+// NOLINTBEGIN(bugprone-macro-parentheses): all arguments are sums
 // C++20 has no way to make the cases of a switch from a pack. This is reach() once more, without a
 // function for each case.
 #define PORTICO_CASE(n)                                                                \
@@ -147,7 +148,9 @@ inline constexpr auto counted = [] {
 #define PORTICO_CASES_16(n) \
   PORTICO_CASES_4(n) PORTICO_CASES_4(n + 4) PORTICO_CASES_4(n + 8) PORTICO_CASES_4(n + 12)
 #define PORTICO_CASES_64(n) \
-  PORTICO_CASES_16(n) PORTICO_CASES_16(n + 16) PORTICO_CASES_16(n + 32) PORTICO_CASES_16(n + 48)
+  PORTICO_CASES_16(n)       \
+  PORTICO_CASES_16(n + 16) PORTICO_CASES_16(n + 32) PORTICO_CASES_16(n + 48)
+// NOLINTEND(bugprone-macro-parentheses)
 
 /// The numbers from one place on, and 0 for what a switch has cases for and there is no number.
 template <class Number, std::size_t Count>
@@ -161,18 +164,32 @@ consteval std::array<std::size_t, most_cases> numbers_from(std::size_t first,
 
 /// Case n calls `found` for span Numbers[n], counted from 1.
 template <auto const& Numbers, std::size_t First, class Found, class Missed>
+// NOLINTNEXTLINE(readability-function-size): the lines are the macros'
 [[gnu::always_inline]] constexpr auto route_by_case(std::uint64_t which, Found& found,
                                                     Missed& missed) {
   constexpr std::size_t left = Numbers.size() - First;
   constexpr auto numbers = numbers_from(First, Numbers);
   constexpr bool has_targets = HasTargets<Found>;
   if constexpr (left <= 16) {
-    switch (which) { PORTICO_CASES_16(0) }
+    switch (which) {
+      PORTICO_CASES_16(0)
+      default:
+        break;
+    }
   } else if constexpr (left <= 64) {
-    switch (which) { PORTICO_CASES_64(0) }
+    switch (which) {
+      PORTICO_CASES_64(0)
+      default:
+        break;
+    }
   } else {
     switch (which) {
-      PORTICO_CASES_64(0) PORTICO_CASES_64(64) PORTICO_CASES_64(128) PORTICO_CASES_64(192)
+      PORTICO_CASES_64(0)
+      PORTICO_CASES_64(64)
+      PORTICO_CASES_64(128)
+      PORTICO_CASES_64(192)
+      default:
+        break;
     }
     if constexpr (left > most_cases)
       return route_by_case<Numbers, First + most_cases>(which, found, missed);

@@ -39,7 +39,7 @@ Bytes number(Value value) {
   return bytes;
 }
 
-inline Bytes byte(unsigned value) { return Bytes(1, static_cast<char>(value)); }
+inline Bytes byte(unsigned value) { return {static_cast<char>(value)}; }
 
 /// PkgLength counts itself: one to four bytes.
 inline Bytes package_length(std::size_t content) {

@@ -37,6 +37,7 @@ template <class Board, class Chip>
 struct Interrupts {
   static constexpr IrqchipKind kind = Chip::kind;
 
+  // NOLINTNEXTLINE(modernize-use-default-member-init): what stands in for an absent part takes any
   explicit Interrupts(Alarm& alarm) : controllers{alarm}, routes{true} {}
 
   /// Makes the controllers that are to be in the kernel, with an 8254 if `pit`, and ties the lines

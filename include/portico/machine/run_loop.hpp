@@ -105,7 +105,7 @@ class RunLoop {
   }
 
   /// Takes back what was asked for, however the run ends; but a stop only if it ended the run.
-  struct Cleanup {
+  struct Cleanup {  // NOLINT(cppcoreguidelines-special-member-functions): an aggregate, made once
     RunLoop& machine;
     bool by_stop = false;
 
