@@ -381,7 +381,12 @@ class Tracer {
     std::map<std::string, std::uint64_t> bases;
     for (std::string line; std::getline(maps, line);) {
       std::istringstream fields{line};
-      std::string range, rights, offset, device, inode, file;
+      std::string range;
+      std::string rights;
+      std::string offset;
+      std::string device;
+      std::string inode;
+      std::string file;
       fields >> range >> rights >> offset >> device >> inode >> file;
       auto const dash = range.find('-');
       std::uint64_t const begin = std::stoull(range.substr(0, dash), nullptr, 16);

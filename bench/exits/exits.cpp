@@ -415,7 +415,7 @@ Case doorbell(std::string name, Doorbell bell) {
           }};
 }
 
-Case coalesced(std::string name, char const* loop, unsigned width, bool pio) {
+Case coalesced(std::string const& name, char const* loop, unsigned width, bool pio) {
   return {name, [name, loop, width, pio](Measurement& measurement) {
             constexpr std::uint64_t rounds = batch_rounds;
             Rig& rig = measurement.rig();
@@ -617,6 +617,7 @@ void woken_from_halt(Bench& bench, Image const& image, bool message, int pause_u
       rig.order({.loop = message ? "halt" : "halt_pic"});
       rig.enter();  // an interrupt before its controller is set up would be lost
       if (!rig.at_end()) rig.unexpected();
+      // NOLINTNEXTLINE(cppcoreguidelines-special-member-functions): an aggregate, made once
       struct Gone {  // the other thread may be looking at the rig
         std::atomic<Rig*>& rig;
         std::atomic<bool>& ended;

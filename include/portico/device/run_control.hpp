@@ -135,7 +135,6 @@ class RunControl {
     state_.store(kept, std::memory_order_release);
     if (kept != 0) return;
     std::uint64_t count = 0;
-    // NOLINTNEXTLINE(clang-analyzer-unix.BlockInCriticalSection): the descriptor never blocks
     [[maybe_unused]] auto const drained = ::read(wake_.get(), &count, sizeof count);
   }
 

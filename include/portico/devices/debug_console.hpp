@@ -73,6 +73,7 @@ class DebugConsole {
   DebugConsole& operator=(DebugConsole const&) = delete;
 
   /// As `flush`, without anybody left to ask for `lost`: a program that wants to know flushes first.
+  // NOLINTNEXTLINE(bugprone-exception-escape): writing to a backend does not throw
   ~DebugConsole() { flush(); }
 
   /// -w  A byte for the terminal.

@@ -78,6 +78,7 @@ class OutputSink {
   /// Writes to `descriptor`, which stays the caller's and outlives the sink.
   explicit OutputSink(int descriptor) noexcept
       : given_{descriptor},
+        // NOLINTNEXTLINE(clang-analyzer-unix.StdCLibraryFunctions): -1 is no terminal
         terminal_{::isatty(descriptor) == 1},
         private_{terminal_ ? reopen(descriptor) : Fd{}},
         descriptor_{private_ ? private_.get() : descriptor} {}

@@ -52,8 +52,8 @@ inline std::string table(DescribedBoard const& board, unsigned cpus, std::uint64
     }
     constexpr std::uint16_t active_high_level = 0b1101;
     if (used)
-      add(byte(3) + byte(0) + number(std::uint16_t{level ? active_high_level : std::uint16_t{0}}) +
-          byte(0) + byte(line) + byte(io_apic) + byte(line));
+      add(byte(3) + byte(0) + number(level ? active_high_level : std::uint16_t{0}) + byte(0) +
+          byte(line) + byte(io_apic) + byte(line));
   }
   // The 8259s at LINT0, NMI at LINT1, of every processor.
   if (has_8259s)

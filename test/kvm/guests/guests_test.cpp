@@ -20,7 +20,6 @@ namespace portico::test {
 namespace {
 
 using abi::Folder;
-using abi::Program;
 using abi::Result;
 using abi::Surroundings;
 using Names = std::vector<std::string>;
