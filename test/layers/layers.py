@@ -17,6 +17,7 @@ MAY_INCLUDE = {
     "memory": {"base"},
     "device": {"base", "memory"},
     "devices": {"base", "memory", "device"},
+    "virtio": {"base", "memory", "device", "devices"},
     "kvm": {"base", "memory"},
     "x86": {"base", "memory"},
     "boot": {"base", "memory", "x86"},
