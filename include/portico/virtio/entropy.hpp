@@ -12,12 +12,14 @@
 /// *Not emulated*: nothing; the device has no features and no configuration.
 ///
 /// *What a hostile guest can do*: let the host compute 64 KiB of random numbers for each buffer. If
-/// the host has none, the buffer comes back with length 0.
+/// the host has none, the device keeps the buffer and tries again at the next notification: one that
+/// comes back empty would not do (5.4.6.2).
 #pragma once
 
 #include <sys/random.h>
 
 #include <array>
+#include <cerrno>
 #include <cstddef>
 #include <cstdint>
 #include <utility>
@@ -33,6 +35,7 @@ struct HostEntropy {
   bool fill(gsl::span<std::byte> to) {
     while (!to.empty()) {
       ssize_t const got = ::getrandom(to.data(), to.size(), GRND_NONBLOCK);
+      if (got < 0 && errno == EINTR) continue;  // kicked out of a guest that is to stop, say
       if (got <= 0) return false;
       to = to.subspan(static_cast<std::size_t>(got));
     }
@@ -53,8 +56,16 @@ class BasicEntropy {
   explicit BasicEntropy(Source source) : source_{std::move(source)} {}
 
   void notified(std::size_t, VirtioQueues& queues) {
-    while (auto chain = queues[0].take()) fill(*chain);
+    while (auto chain = queues[0].take()) {
+      fill(*chain);
+      if (chain->written() > 0 || chain->writable_bytes() == 0) continue;
+      queues[0].put_back(std::move(*chain));
+      return;
+    }
   }
+
+  /// Where the numbers come from; under the lock of the map's entry.
+  [[nodiscard]] Source& source() noexcept { return source_; }
 
   /// How often the source has failed.
   [[nodiscard]] std::uint64_t failed() const noexcept { return failed_; }

@@ -150,7 +150,7 @@ class VirtioQueue {
     indirect_ = indirect;
     event_index_ = event_index;
     seen_available_ = state_.next_available;
-    notifications_ = true;
+    notifications_ = false;  // whatever was left in the ring
     again_ = state_.in_flight;
     home_.open(ring_, state_.next_used);
     open_ = true;

@@ -119,8 +119,8 @@ class SplitRing {
     word(used_ + 2).store(end, std::memory_order_release);
   }
 
-  /// The same, and whatever is read after it is not older than it (2.7.14: a barrier between the
-  /// index and the flags).
+  /// The same, and whatever is read after it is not older than it (2.7.7: flags and event are
+  /// read after the index is written).
   void publish_used_before_reading(std::uint16_t end) const noexcept {
     word(used_ + 2).store(end, std::memory_order_seq_cst);
   }

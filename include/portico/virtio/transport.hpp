@@ -25,58 +25,9 @@
 #include <portico/memory/guest_memory.hpp>
 #include <portico/virtio/device.hpp>
 #include <portico/virtio/queue.hpp>
+#include <portico/virtio/state.hpp>
 
-namespace portico {
-
-/// The registers that are not a queue's.
-struct VirtioRegisters {
-  std::uint32_t status = 0;
-  std::uint32_t device_features_select = 0;
-  std::uint32_t driver_features_select = 0;
-  std::uint64_t driver_features = 0;
-  bool unknown_features = false;  ///< the driver has accepted bits from 64 on
-  std::uint32_t queue_select = 0;
-  std::uint32_t interrupt_status = 0;
-  std::uint32_t config_generation = 0;
-
-  friend bool operator==(VirtioRegisters const&, VirtioRegisters const&) = default;
-};
-
-/// All that a guest can see of a virtio device.
-template <std::size_t Queues, class DeviceState>
-struct VirtioState {
-  VirtioRegisters registers{};
-  std::array<VirtioQueueState, Queues> queues{};
-  DeviceState device{};
-
-  friend bool operator==(VirtioState const&, VirtioState const&) = default;
-};
-
-namespace detail {
-
-template <class Device>
-inline constexpr bool has_virtio_event =
-    requires(Device& device, VirtioQueues& queues) { device.event(queues); };
-
-template <class Device>
-inline constexpr bool has_queue_reset = requires(Device& device) { device.reset_queue(0); };
-
-template <class Device>
-inline constexpr bool has_virtio_config = requires(Device const& device) { device.config(); };
-
-/// What a device saves of its own.
-template <class Device>
-struct VirtioDeviceState {
-  struct type {
-    friend bool operator==(type const&, type const&) = default;
-  };
-};
-
-template <class Device>
-  requires requires { typename Device::State; }
-struct VirtioDeviceState<Device> {
-  using type = typename Device::State;
-};
+namespace portico::detail {
 
 /// One device, its queues, and the state that the driver drives it through.
 template <VirtioDevice Device>
@@ -395,6 +346,4 @@ class VirtioTransport {
   Device device_{};
 };
 
-}  // namespace detail
-
-}  // namespace portico
+}  // namespace portico::detail

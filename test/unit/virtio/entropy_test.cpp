@@ -62,12 +62,30 @@ TEST(VirtioEntropy, gives_at_most_64_KiB_for_a_buffer) {
   EXPECT_EQ(rig.request(0, {}, 100'000).size(), 65536U);
 }
 
-TEST(VirtioEntropy, gives_a_buffer_back_empty_when_the_source_has_failed) {
+TEST(VirtioEntropy, gives_less_rather_than_nothing) {
   Rig rig{CountingSource{.left = 5}};
   rig.start();
-  EXPECT_EQ(rig.request(0, {}, 4).size(), 4U);
-  EXPECT_EQ(rig.request(0, {}, 4).size(), 0U);
+  std::uint64_t const at = rig.allocate(16);
+  rig.queue(0).add({{at, 4, true}, {at + 4, 4, true}});
+  rig.kick(0);
+  EXPECT_EQ(rig.queue(0).use()->length, 4U);
+}
+
+TEST(VirtioEntropy, keeps_a_buffer_until_there_is_a_random_byte_for_it) {
+  Rig rig{CountingSource{.left = 0}};
+  rig.start();
+  std::uint64_t const at = rig.allocate(16);
+  rig.queue(0).add({{at, 4, true}});
+  rig.kick(0);
+  EXPECT_FALSE(rig.queue(0).use());
+  EXPECT_EQ(rig.take_interrupts(), 0U);
   EXPECT_EQ(rig.device().failed(), 1U);
+  rig.device().source().left = 100;
+  rig.queue(0).add({{at + 4, 8, true}});
+  rig.queue(0).publish();
+  rig.write(0x050, 0);
+  EXPECT_EQ(rig.queue(0).use()->length, 4U);
+  EXPECT_EQ(rig.queue(0).use()->length, 8U);
   EXPECT_FALSE(rig.needs_reset());
 }
 
