@@ -148,6 +148,17 @@ class VirtioRing {
     word(available_ + 4 + 2 * std::size_t{place_.size}).store(at, std::memory_order_seq_cst);
   }
 
+  /// Whether an interrupt is due for the entries from `before` up to `after`, by the words of the specification.
+  [[nodiscard]] bool is_interrupt_due(std::uint16_t before, std::uint16_t after) const {
+    if (!event_index_)
+      return before != after && (word(available_).load(std::memory_order_seq_cst) & 1) == 0;
+    std::uint16_t const event =
+        word(available_ + 4 + 2 * std::size_t{place_.size}).load(std::memory_order_seq_cst);
+    for (std::uint16_t at = before; at != after; ++at)
+      if (at == event) return true;
+    return false;
+  }
+
   [[nodiscard]] std::uint16_t used_index() const {
     return word(used_ + 2).load(std::memory_order_seq_cst);
   }

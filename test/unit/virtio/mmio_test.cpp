@@ -64,7 +64,7 @@ TEST(VirtioMmio, registers_are_32_bits_wide) {
 TEST(VirtioMmio, has_no_shared_memory_region) {
   Rig rig;
   rig.write(0x0AC, 0);
-  for (std::uint64_t const offset : {0x0B0, 0x0B4, 0x0B8, 0x0BC})
+  for (std::uint64_t const offset : {0x0B0U, 0x0B4U, 0x0B8U, 0x0BCU})
     EXPECT_EQ(rig.read(offset), 0xFFFF'FFFFU);
 }
 
