@@ -71,6 +71,15 @@ struct Rig : test::VirtioRig<Suspicious> {
            table, 0}});
   }
 
+  /// A queue full of good buffers, of which the driver says that they are `count`.
+  void give_all_and_say(std::uint16_t count) {
+    for (std::uint16_t index = 0; index < 16; ++index) {
+      queue(0).set_descriptor(index, {0x8000, 1, VirtioDescriptor::writable, 0});
+      queue(0).offer(index);
+    }
+    queue(0).set_available_index(count);
+  }
+
   [[nodiscard]] std::vector<std::byte> all_but_the_used_ring() const {
     std::vector<std::byte> copy(ram.size());
     EXPECT_TRUE(ram.copy_in(0, copy));
@@ -150,9 +159,9 @@ std::vector<Mistake> const mistakes{
     {"a_table_behind_ram", [](Rig& rig) { rig.give({{ram_bytes, 16, table, 0}}); }},
     {"a_table_across_the_end_of_ram", [](Rig& rig) { rig.give({{ram_bytes - 16, 32, table, 0}}); }},
     {"a_table_that_overflows", [](Rig& rig) { rig.give({{~0ULL - 15, 32, table, 0}}); }},
-    {"available_index_too_far", [](Rig& rig) { rig.queue(0).set_available_index(17); }},
-    {"available_index_far_too_far", [](Rig& rig) { rig.queue(0).set_available_index(0x8000); }},
-    {"available_index_backwards", [](Rig& rig) { rig.queue(0).set_available_index(0xFFFF); }},
+    {"available_index_too_far", [](Rig& rig) { rig.give_all_and_say(17); }},
+    {"available_index_far_too_far", [](Rig& rig) { rig.give_all_and_say(0x8000); }},
+    {"available_index_backwards", [](Rig& rig) { rig.give_all_and_say(0xFFFF); }},
 };
 
 class Malformed : public testing::TestWithParam<std::tuple<std::size_t, std::uint64_t>> {};
