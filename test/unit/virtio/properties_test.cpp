@@ -322,69 +322,118 @@ struct Echo {
   }
 };
 
-TEST_P(VirtioThreads, no_notification_is_lost) {
-  test::VirtioRig<Echo, Locked<VirtioMmio<Echo>>> rig;
-  rig.start(version_1 | GetParam());
-  auto& queue = rig.queue(0);
-  std::atomic<std::uint32_t> kicks{0};
-  std::atomic<bool> stop{false};
-  std::thread device{[&] {
-    for (std::uint32_t seen = 0; !stop.load();) {
-      kicks.wait(seen);
-      seen = kicks.load();
-      rig.write(0x050, 0);
-    }
-  }};
+/// A driver on the thread of the test, and the device on one that works when it is notified, and sleeps in between.
+class TwoThreads {
+ public:
+  explicit TwoThreads(std::uint64_t features) : queue_{started(rig_, features)} {
+    device_ = std::thread{[this] {
+      for (std::uint32_t seen = 0; !stop_.load();) {
+        kicks_.wait(seen);
+        seen = kicks_.load();
+        rig_.write(0x050, 0);
+      }
+    }};
+  }
 
-  Random random{GetParam() + 1};
-  std::map<std::uint16_t, std::pair<std::uint64_t, std::uint32_t>> out;
-  std::uint32_t sent = 0, received = 0;
-  using Clock = std::chrono::steady_clock;
-  auto const last_sent = Clock::now() + std::chrono::milliseconds{600};
-  auto const end = last_sent + std::chrono::seconds{60};
-  auto const reap = [&] {
+  TwoThreads(TwoThreads const&) = delete;
+  TwoThreads& operator=(TwoThreads const&) = delete;
+
+  ~TwoThreads() {
+    stop_ = true;
+    kick();
+    device_.join();
+  }
+
+  /// Sends a few buffers, notifying only if that is due, at a moment that is anywhere in the device's work.
+  void send() {
+    for (std::uint64_t spin = random_() % 300; spin > 0; --spin) kicks_.load();
+    for (std::uint64_t count = 1 + random_() % 3; count > 0 && queue_.free_descriptors() >= 2;
+         --count) {
+      std::uint64_t const place = 0x8000 + 16 * (sent % 64);
+      EXPECT_TRUE(rig_.ram.write(place, sent));
+      std::uint16_t const head = *queue_.add({{place, 4, false}, {place + 4, 4, true}});
+      out_[head] = {place, sent++};
+    }
+    queue_.publish();
+    if (queue_.wants_notification()) kick();
+  }
+
+  /// Waits for a buffer, by looking. False if none comes.
+  bool poll() {
+    return wait_until([&] { return reap(); });
+  }
+
+  /// Waits for an interrupt, after the last look that the specification wants. False if none comes.
+  bool sleep() {
+    queue_.want_interrupts(true);
+    bool const woken = reap() || wait_until([&] { return rig_.wire.level(); });
+    rig_.take_interrupts();
+    queue_.want_interrupts(false);
+    reap();
+    return woken;
+  }
+
+  [[nodiscard]] bool is_idle() const { return out_.empty(); }
+
+  std::uint32_t sent = 0;
+  std::uint32_t received = 0;
+
+ private:
+  using Rig = test::VirtioRig<Echo, Locked<VirtioMmio<Echo>>>;
+
+  static test::VirtioRing& started(Rig& rig, std::uint64_t features) {
+    rig.start(version_1 | features);
+    rig.queue(0).want_interrupts(false);
+    return rig.queue(0);
+  }
+
+  void kick() {
+    kicks_.fetch_add(1);
+    kicks_.notify_one();
+  }
+
+  bool reap() {
     bool any = false;
-    while (auto const used = queue.use()) {
-      auto const [place, value] = out.at(used->head);
-      EXPECT_EQ(rig.ram.read<std::uint32_t>(place + 4), value + 1);
-      out.erase(used->head);
+    while (auto const used = queue_.use()) {
+      auto const [place, value] = out_.at(used->head);
+      EXPECT_EQ(rig_.ram.read<std::uint32_t>(place + 4), value + 1);
+      out_.erase(used->head);
       ++received;
       any = true;
     }
     return any;
-  };
-  bool late = false;
-  for (bool sends = true; (sends || received < sent) && !late;) {
-    sends = Clock::now() < last_sent;
-    for (std::uint64_t count = random() % 4; sends && count > 0 && queue.free_descriptors() >= 2;
-         --count) {
-      std::uint64_t const place = 0x8000 + 16 * (sent % 64);
-      ASSERT_TRUE(rig.ram.write(place, sent));
-      std::uint16_t const head = *queue.add({{place, 4, false}, {place + 4, 4, true}});
-      out[head] = {place, sent++};
-    }
-    queue.publish();
-    if (queue.wants_notification()) {
-      kicks.fetch_add(1);
-      kicks.notify_one();
-    }
-    if (reap() || out.empty() || random() % 2 == 0) continue;
-    // Sleeps until an interrupt; nothing may be left in the ring when it does not come.
-    queue.want_interrupts(true);
-    if (reap()) continue;
-    while (!rig.wire.level() && !late) {
-      std::this_thread::yield();
-      late = Clock::now() > end;
-    }
-    rig.take_interrupts();
   }
-  EXPECT_FALSE(late);
-  stop = true;
-  kicks.fetch_add(1);
-  kicks.notify_one();
-  device.join();
-  EXPECT_EQ(received, sent);
-  EXPECT_GT(sent, 100U);
+
+  template <class Condition>
+  static bool wait_until(Condition condition) {
+    auto const end = std::chrono::steady_clock::now() + std::chrono::seconds{20};
+    for (unsigned spin = 0; !condition(); ++spin)
+      if (spin % 1024 == 1023) {
+        if (std::chrono::steady_clock::now() > end) return false;
+        std::this_thread::yield();
+      }
+    return true;
+  }
+
+  Rig rig_{};
+  test::VirtioRing& queue_;
+  Random random_{1};
+  std::map<std::uint16_t, std::pair<std::uint64_t, std::uint32_t>> out_{};
+  std::atomic<std::uint32_t> kicks_{0};
+  std::atomic<bool> stop_{false};
+  std::thread device_{};
+};
+
+TEST_P(VirtioThreads, no_notification_is_lost) {
+  TwoThreads threads{GetParam()};
+  auto const end = std::chrono::steady_clock::now() + std::chrono::milliseconds{700};
+  for (unsigned round = 0; std::chrono::steady_clock::now() < end; ++round) {
+    threads.send();
+    ASSERT_TRUE(round % 2 == 0 ? threads.poll() : threads.sleep()) << "after " << threads.sent;
+  }
+  while (!threads.is_idle()) ASSERT_TRUE(threads.poll());
+  EXPECT_EQ(threads.received, threads.sent);
+  EXPECT_GT(threads.sent, 100U);
 }
 
 INSTANTIATE_TEST_SUITE_P(Features, VirtioThreads, testing::Values(0ULL, test::event_index),
