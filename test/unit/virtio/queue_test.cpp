@@ -1,5 +1,7 @@
 // Chains and queues, one property at a time. Names are those of the conformance table in include/portico/virtio/README.md.
 #include <gtest/gtest.h>
+#include <signal.h>
+#include <sys/mman.h>
 
 #include <algorithm>
 #include <numeric>
@@ -396,6 +398,67 @@ TEST_F(ChainTest, a_device_that_takes_no_more_is_not_notified) {
     EXPECT_TRUE(rig.kick(0));
     rig.queue(0).add({room(1)});
     EXPECT_FALSE(rig.kick(0));
+  }
+}
+
+/// Stops the device at its next store to a page of guest memory, lets the driver act, and lets the device go on: an
+/// interleaving of two processors that would be a rare chance otherwise.
+class StopAtStore {
+ public:
+  StopAtStore(std::byte* page, std::function<void()> act) : page_{page}, act_{std::move(act)} {
+    current = this;
+    struct sigaction action{};
+    action.sa_handler = [](int) { current->run(); };
+    ::sigaction(SIGSEGV, &action, &before_);
+  }
+
+  StopAtStore(StopAtStore const&) = delete;
+  StopAtStore& operator=(StopAtStore const&) = delete;
+
+  ~StopAtStore() { ::sigaction(SIGSEGV, &before_, nullptr); }
+
+  void arm() const { ::mprotect(page_, 4096, PROT_READ); }
+
+ private:
+  void run() {
+    ::mprotect(page_, 4096, PROT_READ | PROT_WRITE);
+    act_();
+  }
+
+  static inline StopAtStore* current = nullptr;
+  std::byte* page_;
+  std::function<void()> act_;
+  struct sigaction before_{};
+};
+
+TEST(VirtioQueue, a_buffer_that_comes_while_the_device_asks_for_notifications_is_not_lost) {
+  for (std::uint64_t const features : {version_1, version_1 | test::event_index}) {
+    Rig rig;
+    ASSERT_TRUE(rig.negotiate(features));
+    detail::VirtioQueuePlace const place{
+        .size = 16, .descriptors = 0x1000, .available = 0x2000, .used = 0x4000};
+    test::VirtioRing ring{rig.ram, place, rig.has(VirtioFeature::event_index)};
+    rig.place_queue(0, place);
+    rig.write(0x044, 1);
+    int rounds = 0;
+    StopAtStore stop{rig.ram.span(place.used, 1)->data(), [&] {
+                       ring.add({{0x8000, 1, true}});
+                       ring.publish();
+                       EXPECT_FALSE(ring.wants_notification());
+                     }};
+    rig.device().work = [&](std::size_t index, VirtioQueues& queues) {
+      while (auto chain = queues[index].take()) {
+        std::move(*chain).complete();
+        if (++rounds == 1) stop.arm();  // the next store is the one that asks
+      }
+    };
+    rig.write(0x070, 15);
+    ring.add({{0x8000, 1, true}});
+    ring.publish();
+    EXPECT_TRUE(ring.wants_notification());
+    rig.write(0x050, 0);
+    EXPECT_EQ(rounds, 2);
+    EXPECT_EQ(ring.used_index(), 2U);
   }
 }
 
