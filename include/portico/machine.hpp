@@ -14,7 +14,8 @@
 /// The run loop is one function with the map's routing inlined into it. A machine is neither copied
 /// nor moved. A board with interrupt lines gets KVM's in-kernel controllers, unless it has its own
 /// (machine/irqchip_kind.hpp); then a vCPU that halts waits for an interrupt, and `hlt` does not end
-/// the run. While a machine runs, a thread of its own calls deadlines of devices, if they have any.
+/// the run. While a machine runs, a thread of its own calls deadlines and events of devices, if they
+/// have any.
 /// Limits: x86-64 hosts.
 #pragma once
 
@@ -66,6 +67,7 @@ class Machine : detail::RunLoop<Board, Options...> {
   static_assert((decltype(detail::check_option<Options>())::value && ...));
   static_assert(decltype(detail::check_threads<Board, Loop::max_vcpus>())::value);
   static_assert(decltype(detail::check_deadlines<Board, Loop::has_io_thread>())::value);
+  static_assert(decltype(detail::check_events<Board, Loop::has_io_thread>())::value);
   static_assert(decltype(Chip::check())::value);
 
  public:
@@ -147,8 +149,8 @@ class Machine : detail::RunLoop<Board, Options...> {
     this->kick_all();
   }
 
-  /// Calls the devices whose deadlines have come, and says when the next one is due (nanoseconds of
-  /// `clock()`, Clock::never if none is armed). The machine's I/O thread does so during a run; with
+  /// Calls the devices whose deadlines have come, and those whose watched descriptors can be read;
+  /// says when the next deadline is due (nanoseconds of `clock()`, Clock::never if none is armed). The machine's I/O thread does so during a run; with
   /// DeadlinesByHand the program does, from one thread at a time, which need not be a vCPU's.
   std::uint64_t service_deadlines() { return this->service(); }
 

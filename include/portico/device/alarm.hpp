@@ -57,18 +57,21 @@ class Alarm {
   }
 
   /// Sleeps until the time `until`, which is `until - now` nanoseconds away, or until somebody
-  /// rings. `has_work()` is asked once ringing works: what came before that is not slept over.
+  /// rings, or until `also`, a descriptor of the caller's or -1 for none, can be read. `has_work()`
+  /// is asked once ringing works: what came before that is not slept over.
   template <class HasWork>
-  void sleep(std::uint64_t until, std::uint64_t now, HasWork has_work) noexcept {
+  void sleep(std::uint64_t until, std::uint64_t now, HasWork has_work, int also = -1) noexcept {
     if (until <= now) return;
     until_.store(until, std::memory_order_seq_cst);
     if (!has_work()) {
-      pollfd input{wake_.get(), POLLIN, 0};
+      pollfd inputs[2]{{wake_.get(), POLLIN, 0}, {also, POLLIN, 0}};
       timespec const time{static_cast<time_t>((until - now) / second),
                           static_cast<long>((until - now) % second)};
-      if (::ppoll(&input, 1, until == never ? nullptr : &time, nullptr) > 0) {
-        std::uint64_t count = 0;
-        [[maybe_unused]] auto const drained = ::read(wake_.get(), &count, sizeof count);
+      nfds_t const count = also < 0 ? 1 : 2;
+      if (::ppoll(inputs, count, until == never ? nullptr : &time, nullptr) > 0 &&
+          inputs[0].revents != 0) {
+        std::uint64_t rings = 0;
+        [[maybe_unused]] auto const drained = ::read(wake_.get(), &rings, sizeof rings);
       }
     }
     until_.store(awake, std::memory_order_seq_cst);

@@ -131,6 +131,17 @@ class DeviceMap : detail::Slots<std::index_sequence_for<Entries...>, Entries...>
         ...)>{};
   }
 
+  /// Whether any device has an `event()`, which a watch calls.
+  static constexpr bool has_events =
+      (detail::HasEvent<typename detail::EntryTraits<Entries>::Device> || ...);
+
+  /// The same for `event()`.
+  static consteval auto check_events() {
+    return std::bool_constant<(
+        decltype(detail::check_event<typename detail::EntryTraits<Entries>::Held>())::value &&
+        ...)>{};
+  }
+
   /// How many entries have a device that passes `Test` (a class template with a `value`).
   template <template <class> class Test>
   static constexpr std::size_t count_where =
@@ -286,6 +297,14 @@ class DeviceMap : detail::Slots<std::index_sequence_for<Entries...>, Entries...>
     }(std::make_index_sequence<size>{});
   }
 
+  /// Calls `event()` of entry `entry`'s device, if it has one.
+  template <class Context>
+  void call_event(std::size_t entry, Context& context) {
+    [&]<std::size_t... Index>(std::index_sequence<Index...>) {
+      (call_event_if<Index>(entry, context), ...);
+    }(std::make_index_sequence<size>{});
+  }
+
   /// The registers of entry `Entry`'s range `Range`.
   template <std::size_t Entry, std::size_t Range>
   static constexpr auto registers_of = [] {
@@ -309,6 +328,12 @@ class DeviceMap : detail::Slots<std::index_sequence_for<Entries...>, Entries...>
   void call_deadline_if([[maybe_unused]] std::size_t entry, [[maybe_unused]] Context& context) {
     if constexpr (detail::HasDeadline<typename Traits<Index>::Device>)
       if (entry == Index) detail::call_deadline<Index>(this->template held<Index>(), context);
+  }
+
+  template <std::size_t Index, class Context>
+  void call_event_if([[maybe_unused]] std::size_t entry, [[maybe_unused]] Context& context) {
+    if constexpr (detail::HasEvent<typename Traits<Index>::Device>)
+      if (entry == Index) detail::call_event<Index>(this->template held<Index>(), context);
   }
 
   struct Unmade {

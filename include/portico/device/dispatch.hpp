@@ -12,6 +12,7 @@
 
 #include <portico/base/bytes.hpp>
 #include <portico/device/access.hpp>
+#include <portico/device/callbacks.hpp>
 #include <portico/device/entry_traits.hpp>
 #include <portico/device/route.hpp>
 #include <portico/device/slots.hpp>
@@ -29,86 +30,6 @@ template <Direction Way>
                                               std::byte* data) {
   if constexpr (Way == Direction::read) fill_with_ones(data, std::size_t{width} * count);
   return Claim{entry, range, -1, false};
-}
-
-template <class Held>
-[[gnu::always_inline]] constexpr auto& device_in(Held& held) noexcept {
-  if constexpr (DeviceOf<Held>::locked)
-    return held.device();
-  else
-    return held;
-}
-
-template <class Held>
-consteval bool safe_for_threads() {
-  if constexpr (requires { Held::threads; })
-    return Held::threads == Threads::any;
-  else
-    return DeviceOf<Held>::locked;
-}
-
-template <class Held>
-consteval auto check_threads() {
-  if constexpr (!safe_for_threads<Held>()) {
-    [[maybe_unused]] rules::device_is_for_one_thread<Held> const error{};
-  }
-  return std::true_type{};
-}
-
-/// Whether the device's `deadline()` may be called on another thread than its handlers.
-template <class Held>
-consteval bool deadline_is_safe() {
-  using Device = typename DeviceOf<Held>::type;
-  if constexpr (requires { Device::deadline_threads; })
-    return Device::deadline_threads == Threads::any;
-  else
-    return !HasDeadline<Device> || safe_for_threads<Held>();
-}
-
-template <class Held>
-consteval auto check_deadline() {
-  if constexpr (!deadline_is_safe<Held>()) {
-    [[maybe_unused]] rules::deadline_needs_a_lock<Held> const error{};
-  }
-  return std::true_type{};
-}
-
-/// Holds the lock of a Locked device.
-template <class Held>
-class Guard {
- public:
-  explicit Guard(Held& held) : held_{held} { held_.mutex().lock(); }
-
-  ~Guard() { held_.mutex().unlock(); }
-
-  Guard(Guard const&) = delete;
-  Guard& operator=(Guard const&) = delete;
-
- private:
-  Held& held_;
-};
-
-/// Whether `deadline()` is called under the device's lock. Not where the device says that it needs
-/// none: the lock may be held by a handler that waits, and one thread services every deadline.
-template <class Held>
-consteval bool deadline_takes_lock() {
-  using Device = typename DeviceOf<Held>::type;
-  if constexpr (requires { Device::deadline_threads; })
-    return DeviceOf<Held>::locked && Device::deadline_threads != Threads::any;
-  else
-    return DeviceOf<Held>::locked;
-}
-
-template <std::size_t Entry, class Held, class Context>
-void call_deadline(Held& held, Context& context) {
-  using Device = typename DeviceOf<Held>::type;
-  using Wanted = typename HandlerTraits<&Device::deadline>::Write::Services;
-  if constexpr (deadline_takes_lock<Held>()) {
-    Guard<Held> const guard{held};
-    call_handler<&Device::deadline, Entry>(held.device(), context, Wanted{});
-  } else {
-    call_handler<&Device::deadline, Entry>(device_in(held), context, Wanted{});
-  }
 }
 
 /// The handler of a row for one direction.

@@ -111,6 +111,9 @@ class DynamicMap {
   static constexpr bool has_deadlines =
       (detail::HasDeadline<typename detail::DeviceOf<Devices>::type> || ...);
 
+  static constexpr bool has_events =
+      (detail::HasEvent<typename detail::DeviceOf<Devices>::type> || ...);
+
   /// As DeviceMap's.
   static consteval auto check_threads() {
     return std::bool_constant<(decltype(detail::check_threads<Devices>())::value && ...)>{};
@@ -119,6 +122,11 @@ class DynamicMap {
   /// As DeviceMap's.
   static consteval auto check_deadlines() {
     return std::bool_constant<(decltype(detail::check_deadline<Devices>())::value && ...)>{};
+  }
+
+  /// As DeviceMap's.
+  static consteval auto check_events() {
+    return std::bool_constant<(decltype(detail::check_event<Devices>())::value && ...)>{};
   }
 
   /// Makes a device from `arguments` and puts it where `placement` says; it stays there. Throws
@@ -176,6 +184,17 @@ class DynamicMap {
     match(*slots_[entry], [&]<class Held>(Held& held) {
       if constexpr (detail::HasDeadline<typename detail::DeviceOf<Held>::type>)
         detail::call_deadline<0>(held, services);
+    });
+  }
+
+  /// As DeviceMap's; for placements beyond the last it does nothing.
+  template <class Context>
+  void call_event(std::size_t entry, Context& context) {
+    if (entry >= placements_.size()) return;
+    AtEntry<Context> services{context, static_cast<std::uint32_t>(entry)};
+    match(*slots_[entry], [&]<class Held>(Held& held) {
+      if constexpr (detail::HasEvent<typename detail::DeviceOf<Held>::type>)
+        detail::call_event<0>(held, services);
     });
   }
 

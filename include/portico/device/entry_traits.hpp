@@ -364,13 +364,16 @@ struct EntryTraits<On<Device, Ranges<RangeTypes...>, Options...>>
 template <class Device>
 concept HasDeadline = requires { &Device::deadline; };
 
-/// Whether the device's deadline() asks for its interrupt line.
 template <class Device>
-consteval bool deadline_asks_for_line() {
-  if constexpr (HasDeadline<Device>)
-    return HandlerTraits<&Device::deadline>::asks_for_line;
-  else
-    return false;
+concept HasEvent = requires { &Device::event; };
+
+/// Whether what the machine calls by itself, deadline() or event(), asks for the interrupt line.
+template <class Device>
+consteval bool callbacks_ask_for_line() {
+  bool asks = false;
+  if constexpr (HasDeadline<Device>) asks = HandlerTraits<&Device::deadline>::asks_for_line;
+  if constexpr (HasEvent<Device>) asks = asks || HandlerTraits<&Device::event>::asks_for_line;
+  return asks;
 }
 
 }  // namespace portico::detail

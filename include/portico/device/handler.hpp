@@ -11,7 +11,7 @@
 /// whole batch of a string instruction; one access is a batch of one), or an offset and
 /// `gsl::span<std::byte const>` (raw bytes). A read handler returns the value, or takes
 /// `gsl::span<std::uint8_t>`, or an offset and `gsl::span<std::byte>`. After that it may ask for
-/// `GuestMemory&`, `IrqLine&`, `Clock&`, `RunControl&`, in any order.
+/// `GuestMemory&`, `IrqLine&`, `Clock&`, `Watch&`, `RunControl&`, in any order.
 #pragma once
 
 #include <cstddef>

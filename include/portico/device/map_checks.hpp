@@ -258,7 +258,7 @@ consteval auto check_entry() {
                            std::make_index_sequence<Traits::range_count>{}))::value) {
     return std::false_type{};
   } else {
-    if constexpr (deadline_asks_for_line<typename Traits::Device>() && !Traits::options.has_irq) {
+    if constexpr (callbacks_ask_for_line<typename Traits::Device>() && !Traits::options.has_irq) {
       [[maybe_unused]] rules::device_needs_an_irq_line<typename Traits::Device> const error{};
     }
     return std::true_type{};

@@ -55,7 +55,7 @@ struct WriteOnly {
       HandlerTraits<Handler>::writes && !HandlerTraits<Handler>::bytes,
       "portico::WriteOnly: the handler must return void and take the value first: "
       "std::uint8_t, 16, 32 or 64, or gsl::span<std::uint8_t const>; after it GuestMemory&, "
-      "IrqLine&, Clock&, RunControl& as needed.");
+      "IrqLine&, Clock&, Watch&, RunControl& as needed.");
   static constexpr auto read = detail::NoHandler{};
   static constexpr auto write = Handler;
   static constexpr detail::Row row{
@@ -70,7 +70,7 @@ struct ReadOnly {
   static_assert(HandlerTraits<Handler>::reads && !HandlerTraits<Handler>::bytes,
                 "portico::ReadOnly: the handler must return the value: std::uint8_t, 16, 32 or 64 "
                 "(or fill a gsl::span<std::uint8_t>); it may take GuestMemory&, IrqLine&, Clock&, "
-                "RunControl&.");
+                "Watch&, RunControl&.");
   static constexpr auto read = Handler;
   static constexpr auto write = detail::NoHandler{};
   static constexpr detail::Row row{

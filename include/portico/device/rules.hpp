@@ -63,7 +63,7 @@ struct handler_has_wrong_signature {
                 "std::uint8_t, 16, 32, 64, or gsl::span<V const> and gsl::span<V> for batches, or "
                 "(std::uint64_t offset, "
                 "gsl::span<std::byte [const]>) for raw bytes; after that GuestMemory&, IrqLine&, "
-                "Clock&, RunControl&.");
+                "Clock&, Watch&, RunControl&.");
 };
 
 template <class Base, class Device>
@@ -237,6 +237,25 @@ struct deadline_needs_a_lock {
                 "the device say `static constexpr auto deadline_threads = portico::Threads::any;` "
                 "if deadline() is safe beside its handlers; or service deadlines yourself, with "
                 "the machine's option DeadlinesByHand.");
+};
+
+template <class Device>
+struct event_needs_a_lock {
+  static_assert(holds<Device>,
+                "A device's event() would be called by the machine's I/O thread while a vCPU is "
+                "in one of its handlers. To fix this: wrap it in the map, Locked<Device>; or, if "
+                "event() is safe beside its handlers and these beside each other, let the device "
+                "say `static constexpr auto threads = portico::Threads::any;`; or call it "
+                "yourself, with the machine's option DeadlinesByHand.");
+};
+
+template <class Device>
+struct watch_without_an_event {
+  static_assert(holds<Device>,
+                "A handler asks for Watch&, and its device has nothing to be called when the "
+                "descriptor can be read. To fix this: give it a public member function `void "
+                "event()`, which may ask for GuestMemory&, IrqLine&, Clock&, Watch&, "
+                "RunControl&.");
 };
 
 template <class Device>

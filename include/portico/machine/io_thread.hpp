@@ -1,9 +1,10 @@
-/// The thread that calls devices' deadlines while a machine runs.
+/// The thread that calls devices' deadlines and events while a machine runs.
 ///
 ///     #include <portico/machine/io_thread.hpp>
 ///     struct Work {
 ///       std::uint64_t carry_out() { return portico::Alarm::never; }   // when the next is due
 ///       bool has_more(std::uint64_t) { return false; }   // before then?
+///       int descriptor() { return -1; }                  // what else to wake up for, or none
 ///       void failed() noexcept {}                        // carry_out() threw: end the run
 ///     };
 ///     void while_it_lives(Work& work, portico::Alarm& alarm, portico::TimeSource const& time) {
@@ -78,9 +79,10 @@ class IoThread {
     try {
       while (!ending_.load(std::memory_order_seq_cst)) {
         std::uint64_t const next = work_.carry_out();
-        alarm_.sleep(next, time_.now(), [&] {
-          return ending_.load(std::memory_order_seq_cst) || work_.has_more(next);
-        });
+        alarm_.sleep(
+            next, time_.now(),
+            [&] { return ending_.load(std::memory_order_seq_cst) || work_.has_more(next); },
+            work_.descriptor());
       }
     } catch (...) {
       thrown_ = std::current_exception();

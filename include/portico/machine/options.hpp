@@ -51,8 +51,8 @@ struct KernelIrqchip {};
 /// The same, and the 8254 timer in the kernel too: ports 0x40 to 0x43 and 0x61, line 0.
 struct KernelPit {};
 
-/// No I/O thread: devices' deadlines come when the program calls Machine::service_deadlines(). So do
-/// lines that lead to controllers in the board and are driven by the program's own threads.
+/// No I/O thread: devices' deadlines, and the events that they watch for, come when the program calls
+/// Machine::service_deadlines(). So do lines that lead to controllers in the board and are driven by the program's own threads.
 struct DeadlinesByHand {};
 
 /// Time stands still until the program moves it, `Machine::clock().set(nanoseconds)`; deadlines come
@@ -151,6 +151,15 @@ template <class Board, bool OnIoThread>
 consteval auto check_deadlines() {
   if constexpr (OnIoThread)
     return decltype(Board::check_deadlines()){};
+  else
+    return std::true_type{};
+}
+
+/// The same for what it watches for.
+template <class Board, bool OnIoThread>
+consteval auto check_events() {
+  if constexpr (OnIoThread && Board::has_events)
+    return decltype(Board::check_events()){};
   else
     return std::true_type{};
 }

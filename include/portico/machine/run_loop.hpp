@@ -55,9 +55,9 @@ class RunLoop {
   using Chip = Irqchip<Board, Options...>;
   using Interrupts = detail::Interrupts<Board, Chip>;
   static constexpr unsigned max_vcpus = max_vcpus_of<Options...>;
-  static constexpr bool has_io_thread = (Board::has_deadlines || Chip::in_board) &&
-                                        !one_of<DeadlinesByHand, Options...> &&
-                                        !one_of<ManualTime, Options...>;
+  static constexpr bool has_io_thread =
+      (Board::has_deadlines || Board::has_events || Chip::in_board) &&
+      !one_of<DeadlinesByHand, Options...> && !one_of<ManualTime, Options...>;
 
   template <class BoardSource, class... Values>
   RunLoop(System const& system, GuestMemory memory, BoardSource&& board, Values const&... options)
@@ -88,15 +88,17 @@ class RunLoop {
   RunLoop& operator=(RunLoop const&) = delete;
   ~RunLoop() = default;
 
+  [[nodiscard]] Services services() noexcept {
+    return {memory_, control_, clocks_, interrupts_.lines, watches_};
+  }
+
   /// As Machine::service_deadlines.
   std::uint64_t service() {
     [[maybe_unused]] typename Interrupts::Attending const attending{interrupts_};
-    if constexpr (Board::has_deadlines) {
-      std::uint64_t const now = time_.now();
-      Services services{memory_, control_, clocks_, interrupts_.lines};
-      for (std::size_t entry = 0; entry < Board::size; ++entry)
-        if (clocks_[entry].take_due(now)) board_.board.call_deadline(entry, services);
-      // What a deadline asked for concerns vCPUs that are in their guests.
+    if constexpr (Board::has_deadlines || Board::has_events) {
+      Services services = this->services();
+      call_due(board_.board, services, time_.now());
+      // What a device asked for here concerns vCPUs that are in their guests.
       if (control_.stopping()) kick_all();
     }
     if constexpr (Chip::in_board)
@@ -149,6 +151,8 @@ class RunLoop {
       return earliest_deadline(machine.clocks_) < next || machine.interrupts_.changed();
     }
 
+    [[nodiscard]] int descriptor() noexcept { return machine.watches_.descriptor(); }
+
     void failed() noexcept { machine.end_all(); }
   };
 
@@ -168,7 +172,7 @@ class RunLoop {
     kvm::KickTarget const target{seat.kick, seat.vcpu.page()};
     [[maybe_unused]] typename Interrupts::Attending const attending{interrupts_};
     kvm_run& page = seat.vcpu.page();
-    Services services{memory_, control_, clocks_, interrupts_.lines};
+    Services services = this->services();
     std::optional<Stop> stop;
     seat.has_run = true;
     // A stop that the last run did not end by: its kick may be gone.
@@ -192,7 +196,7 @@ class RunLoop {
                                       }});
       if (!goes_on) [[unlikely]] {
         if (stop) return *stop;
-        complete_access(seat);
+        seat.complete_access();
         return stop_asked_for(control_);
       }
     }
@@ -337,32 +341,11 @@ class RunLoop {
     return stop.has_value();
   }
 
-  /// Lets the access of the last exit complete, so that the registers are those after it. A string
-  /// instruction, or an access across two pages, has a next one then: it waits in the page for the
-  /// next run.
-  void complete_access(Seat& seat) noexcept {
-    seat.vcpu.immediate_exit(true);
-    seat.exit_waits = seat.vcpu.run() == 0;
-    seat.vcpu.immediate_exit(false);
-  }
-
   /// Ends what the last run left half done, before registers are set anew: KVM would go on with it
   /// on the new ones, and we would handle an exit of the guest that was.
   void forget_accesses() {
-    for (auto& seat : seats_) {
-      if (!seat || !seat->has_run) continue;
-      seat->vcpu.immediate_exit(true);
-      // A repeated instruction ends with the count in RCX, which the guest may have made huge; other
-      // accesses have a few parts.
-      for (int left = 16; left > 0 && seat->vcpu.run() == 0; --left) {
-        kvm_regs registers = seat->vcpu.regs();
-        registers.rcx = 0;
-        seat->vcpu.set_regs(registers);
-      }
-      seat->vcpu.immediate_exit(false);
-      seat->has_run = false;
-      seat->exit_waits = false;
-    }
+    for (auto& seat : seats_)
+      if (seat) seat->forget_access();
   }
 
   void kick_all() noexcept {
@@ -383,6 +366,7 @@ class RunLoop {
   TimeSource time_;
   Alarm alarm_{};
   Clocks<Board> clocks_ = make_clocks<Board>(time_, alarm_);
+  [[no_unique_address]] Watches<Board> watches_{};
   std::atomic<bool> ending_{false};
   Vm vm_;
   Interrupts interrupts_{alarm_};

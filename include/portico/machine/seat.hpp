@@ -10,6 +10,7 @@
 
 #include <utility>
 
+#include <portico/kvm/abi.hpp>
 #include <portico/kvm/kick.hpp>
 #include <portico/machine/parts.hpp>
 
@@ -19,6 +20,31 @@ namespace portico::detail {
 template <class Vcpu>
 struct Seat {
   Seat(Vcpu&& made, int signal) : vcpu{std::move(made)}, kick{signal} {}
+
+  /// Lets the access of the last exit complete, so that the registers are those after it. A string
+  /// instruction, or an access across two pages, has a next one then: it waits in the page for the
+  /// next run.
+  void complete_access() noexcept {
+    vcpu.immediate_exit(true);
+    exit_waits = vcpu.run() == 0;
+    vcpu.immediate_exit(false);
+  }
+
+  /// Ends what the last run left half done.
+  void forget_access() {
+    if (!has_run) return;
+    vcpu.immediate_exit(true);
+    // A repeated instruction ends with the count in RCX, which the guest may have made huge; other
+    // accesses have a few parts.
+    for (int left = 16; left > 0 && vcpu.run() == 0; --left) {
+      kvm_regs registers = vcpu.regs();
+      registers.rcx = 0;
+      vcpu.set_regs(registers);
+    }
+    vcpu.immediate_exit(false);
+    has_run = false;
+    exit_waits = false;
+  }
 
   Vcpu vcpu;
   kvm::Kick kick;

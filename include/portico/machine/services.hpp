@@ -17,8 +17,10 @@
 
 #include <portico/device/clock.hpp>
 #include <portico/device/context.hpp>
+#include <portico/device/entry_traits.hpp>
 #include <portico/device/run_control.hpp>
 #include <portico/machine/interrupt_lines.hpp>
+#include <portico/machine/watches.hpp>
 #include <portico/memory/guest_memory.hpp>
 
 namespace portico::detail {
@@ -50,10 +52,21 @@ struct MachineServices {
   RunControl& control;
   Clocks<Board>& clocks;
   InterruptLines<Board>& lines;
+  Watches<Board>& watches;
 
   template <class Wanted, std::size_t Entry>
   [[gnu::always_inline]] Wanted& service() noexcept {
-    return service_at<Wanted>(Entry);
+    if constexpr (std::is_same_v<Wanted, Watch>) {
+      using Device = typename DeviceOf<typename Board::template HeldAt<Entry>>::type;
+      if constexpr (!HasEvent<Device>) {
+        [[maybe_unused]] rules::watch_without_an_event<Device> const error{};
+        return rules::nothing<Wanted>();
+      } else {
+        return service_at<Wanted>(Entry);
+      }
+    } else {
+      return service_at<Wanted>(Entry);
+    }
   }
 
   /// The same for an entry that is known at run time only (DynamicMap).
@@ -67,9 +80,21 @@ struct MachineServices {
       return clocks[entry];
     else if constexpr (std::is_same_v<Wanted, IrqLine>)
       return lines[entry];
+    else if constexpr (std::is_same_v<Wanted, Watch> && Board::has_events)
+      return watches[entry];
     else
       return Context<>{}.template service<Wanted, 0>();  // nobody has it: an error says so
   }
 };
+
+/// Calls the devices whose deadline `now` has reached, and those whose event has come.
+template <class Board>
+void call_due(Board& board, MachineServices<Board>& services, [[maybe_unused]] std::uint64_t now) {
+  if constexpr (Board::has_deadlines)
+    for (std::size_t entry = 0; entry < Board::size; ++entry)
+      if (services.clocks[entry].take_due(now)) board.call_deadline(entry, services);
+  if constexpr (Board::has_events)
+    services.watches.take_ready([&](std::size_t entry) { board.call_event(entry, services); });
+}
 
 }  // namespace portico::detail
