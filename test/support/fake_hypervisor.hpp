@@ -119,6 +119,23 @@ class FakeVcpu {
   /// Whether the machine asked for an exit as soon as the guest can take an interrupt.
   [[nodiscard]] bool window_is_asked_for() noexcept { return page().request_interrupt_window != 0; }
 
+  /// The ring of coalesced writes, which each fake vCPU has for itself.
+  kvm::CoalescedRing coalesced_ring(int page) noexcept {
+    return kvm::CoalescedRing{memory_->bytes + page * 4096};
+  }
+
+  /// A write that KVM gathers.
+  void writes_coalesced(Space space, std::uint64_t address, std::uint32_t width,
+                        std::uint64_t value) {
+    kvm::CoalescedRing const ring = coalesced_ring(2);
+    auto& place = const_cast<kvm_coalesced_mmio&>(ring.entries()[ring.head().last]);
+    place.phys_addr = address;
+    place.len = width;
+    place.pio = space == Space::port ? 1 : 0;
+    std::memcpy(place.data, &value, sizeof value);
+    ring.head().last = (ring.head().last + 1) % std::uint32_t{kvm::abi::coalesced_ring_size};
+  }
+
   /// An exit that has only a reason.
   void exits(std::uint32_t reason) { page().exit_reason = reason; }
 
@@ -146,9 +163,7 @@ class FakeVcpu {
   }
 
   /// The I/O data of the last exit, where the answer to an `in` stands.
-  [[nodiscard]] gsl::span<std::byte> io() noexcept {
-    return {memory_->bytes + io_data, sizeof memory_->bytes - io_data};
-  }
+  [[nodiscard]] gsl::span<std::byte> io() noexcept { return {memory_->bytes + io_data, 4096}; }
 
   /// The first bytes of the MMIO data of the last exit, as a number.
   [[nodiscard]] std::uint64_t mmio() noexcept {
@@ -170,7 +185,7 @@ class FakeVcpu {
 
  private:
   struct Pages {
-    alignas(4096) std::byte bytes[2 * 4096] = {};
+    alignas(4096) std::byte bytes[3 * 4096] = {};
   };
 
   template <class Added>
@@ -253,6 +268,18 @@ class FakeVm {
 
   void irqfd(kvm_irqfd const& request) { irqfds.push_back(request); }
 
+  void ioeventfd(kvm_ioeventfd const& request) { ioeventfds.push_back(request); }
+
+  /// Capabilities that the fake has: those for coalescing, unless told otherwise.
+  [[nodiscard]] int check_extension(int capability) const {
+    if (capability == KVM_CAP_COALESCED_MMIO) return coalesced_page;
+    return capability == KVM_CAP_COALESCED_PIO && coalesces_ports ? 1 : 0;
+  }
+
+  void coalesce(kvm_coalesced_mmio_zone const& zone) { zones.push_back(zone); }
+
+  void uncoalesce(kvm_coalesced_mmio_zone const&) { zones.pop_back(); }
+
   /// The messages that were sent. From any thread.
   [[nodiscard]] std::vector<MsiMessage> sent() const {
     std::lock_guard const guard{*mutex};
@@ -272,6 +299,10 @@ class FakeVm {
   std::vector<kvm_irq_routing_entry> routes{};
   std::size_t routes_before_message = 0;  ///< messages sent when the routes were set last
   std::vector<kvm_irqfd> irqfds{};
+  std::vector<kvm_ioeventfd> ioeventfds{};
+  std::vector<kvm_coalesced_mmio_zone> zones{};
+  static inline int coalesced_page = 2;
+  static inline bool coalesces_ports = true;
   std::vector<MsiMessage> messages{};
   std::unique_ptr<std::mutex> mutex = std::make_unique<std::mutex>();  // the vm moves
 

@@ -40,6 +40,7 @@ struct Access {
   std::uint32_t width = 0;          ///< bytes of one element: 1, 2, 4 on ports, 1 to 8 on MMIO
   std::uint32_t count = 1;          ///< elements: more than one for string instructions on ports
   std::byte const* data = nullptr;  ///< width * count bytes, valid during the call
+  bool exits = true;                ///< the guest left for it; else KVM gathered it (Coalesced)
 };
 
 /// The highest address that a space has.

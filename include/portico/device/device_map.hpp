@@ -49,6 +49,8 @@ struct EntryInfo {
   std::uint32_t irq = 0;
   bool level = false;
   bool shared = false;
+  bool offloaded = false;  ///< Offload<...>: on a thread of its own
+  bool coalesced = false;  ///< Coalesced<...>: KVM gathers its writes
 };
 
 /// What a map tells about one register: for traces and printers.
@@ -94,8 +96,8 @@ class DeviceMap : detail::Slots<std::index_sequence_for<Entries...>, Entries...>
         type_name<typename detail::EntryTraits<Entries>::Device>(), 0,
         static_cast<std::uint32_t>(detail::EntryTraits<Entries>::range_count),
         detail::EntryTraits<Entries>::options.has_irq, detail::EntryTraits<Entries>::options.irq,
-        detail::EntryTraits<Entries>::options.level,
-        detail::EntryTraits<Entries>::options.shared}...};
+        detail::EntryTraits<Entries>::options.level, detail::EntryTraits<Entries>::options.shared,
+        detail::is_offload<Entries>, detail::is_coalesced<Entries>}...};
     std::uint32_t next = 0;
     for (EntryInfo& info : infos) {
       info.first_range = next;
@@ -142,6 +144,12 @@ class DeviceMap : detail::Slots<std::index_sequence_for<Entries...>, Entries...>
         ...)>{};
   }
 
+  /// Whether any entry is Offload<...>.
+  static constexpr bool has_offloads = (detail::is_offload<Entries> || ...);
+
+  /// Whether any entry is Coalesced<...>.
+  static constexpr bool has_coalesced = (detail::is_coalesced<Entries> || ...);
+
   /// How many entries have a device that passes `Test` (a class template with a `value`).
   template <template <class> class Test>
   static constexpr std::size_t count_where =
@@ -159,6 +167,9 @@ class DeviceMap : detail::Slots<std::index_sequence_for<Entries...>, Entries...>
   /// What entry `Index` was given as: its device, or Locked<Device>.
   template <std::size_t Index>
   using HeldAt = typename Traits<Index>::Held;
+  template <std::size_t Index>
+  using TraitsAt = Traits<Index>;
+  using Slots::held;
 
   /// Calls `visit(Space, base, size, name)` for each range.
   template <class Visit>
@@ -209,12 +220,12 @@ class DeviceMap : detail::Slots<std::index_sequence_for<Entries...>, Entries...>
   /// Calls `function` with the device of entry `Index`, under its lock if it has one.
   template <std::size_t Index, class Function>
   decltype(auto) with(Function function) {
-    auto& held = this->template held<Index>();
+    auto& entry = this->template held<Index>();
     if constexpr (Traits<Index>::locked) {
-      detail::Guard<typename Traits<Index>::Held> const guard{held};
-      return function(held.device());
+      detail::Guard<typename Traits<Index>::Held> const guard{entry};
+      return function(entry.device());
     } else {
-      return function(held);
+      return function(entry);
     }
   }
 

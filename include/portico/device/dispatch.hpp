@@ -54,6 +54,9 @@ template <Direction Way, class Table, std::size_t Row, std::size_t Entry, std::s
                                             [[maybe_unused]] Context& context) {
   if constexpr (DeviceOf<Held>::locked) {
     Guard<Held> const guard{held};
+    // What the guest announced before this access comes before it.
+    if constexpr (requires { held.template catch_up<Entry>(context); })
+      held.template catch_up<Entry>(context);
     return perform<Way, Table, Row, Entry, Range>(held.device(), offset, width, count, data,
                                                   context);
   } else {

@@ -14,9 +14,10 @@
 /// matter, and its handler gets the one whose eventfd was signalled; or it names none, and then any
 /// write rings it and the handler gets 0. Other values leave the guest as ever.
 ///
-/// What the guest wrote first is done first: before any other access reaches the device, what its
-/// doorbells have waiting is carried out. A device to which that does not matter says
-/// `static constexpr bool doorbells_in_order = false`, and its accesses are spared the look.
+/// Rings of one doorbell that come before the work is taken up are one; those of two are taken up in
+/// the table's order. What the guest wrote first is done first: before any other access reaches the
+/// device, what its doorbells have waiting is carried out. A device to which that does not matter
+/// says `static constexpr bool doorbells_in_order = false`, and its accesses are spared the look.
 #pragma once
 
 #include <array>
@@ -37,6 +38,8 @@ struct Doorbell {
   static constexpr std::uint64_t offset = Offset;
   static constexpr std::uint32_t width = HandlerTraits<Handler>::width;
   static constexpr auto handler = Handler;
+  static_assert(((width >= 8 || Values >> (width * 8 % 64) == 0) && ...),
+                "portico::Doorbell: a value is larger than the register.");
   static constexpr std::array<std::uint64_t, sizeof...(Values)> values{Values...};
 };
 

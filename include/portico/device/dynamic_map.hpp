@@ -107,6 +107,8 @@ class DynamicMap {
   /// How many devices can be placed.
   static constexpr std::size_t size = 64;
   static constexpr bool has_irq = true;  ///< it may have lines: irq_of tells which
+  static constexpr bool has_offloads = false;
+  static constexpr bool has_coalesced = false;
   static constexpr bool safe_for_threads = (detail::safe_for_threads<Devices>() && ...);
   static constexpr bool has_deadlines =
       (detail::HasDeadline<typename detail::DeviceOf<Devices>::type> || ...);

@@ -102,6 +102,26 @@ struct Port;
 template <std::uint64_t Base, class Device, class... Options>
 struct Mmio;
 
+/// The entry's device works on a thread of its own: what its doorbells announce, and its events
+/// (device/offload.hpp). `Options` are AnyWidth or none.
+template <class Entry, class... Options>
+struct Offload;
+
+/// The guest does not leave for writes to the entry: KVM gathers them (device/coalesced.hpp).
+template <class Entry>
+struct Coalesced;
+
+namespace detail {
+template <class Entry>
+inline constexpr bool is_offload = false;
+template <class Entry, class... Options>
+inline constexpr bool is_offload<Offload<Entry, Options...>> = true;
+template <class Entry>
+inline constexpr bool is_coalesced = false;
+template <class Entry>
+inline constexpr bool is_coalesced<Coalesced<Entry>> = true;
+}  // namespace detail
+
 /// Which threads may call a device's handlers. A device says `static constexpr auto threads =
 /// portico::Threads::any;`; one that says nothing is for one thread.
 enum class Threads : std::uint8_t { one, any };

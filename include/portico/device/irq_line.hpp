@@ -58,6 +58,13 @@ class IrqPin {
     return rose;
   }
 
+  /// The controller has taken the pin down by itself, as after an interrupt's end: up again, if a
+  /// wire still holds it. From any thread.
+  void resample() noexcept {
+    std::lock_guard const guard{mutex_};
+    if (holders_ > 0) drive(true);
+  }
+
   /// How often the host refused.
   [[nodiscard]] std::uint64_t failed() const noexcept {
     return failed_.load(std::memory_order_relaxed);

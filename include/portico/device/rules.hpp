@@ -203,7 +203,8 @@ struct entry_is_unknown {
   static_assert(holds<Entry>,
                 "A device map has an entry that is none. The entries are Port<base, Device, ...>, "
                 "Mmio<base, Device, ...>, "
-                "On<Device, Ranges<...>, ...>.");
+                "On<Device, Ranges<...>, ...>, and Offload<...> or Coalesced<...> of one of these, "
+                "with <portico/device/offload.hpp> or <portico/device/coalesced.hpp> included.");
 };
 
 template <class Device>
@@ -256,6 +257,72 @@ struct watch_without_an_event {
                 "descriptor can be read. To fix this: give it a public member function `void "
                 "event()`, which may ask for GuestMemory&, IrqLine&, Clock&, Watch&, "
                 "RunControl&.");
+};
+
+template <class Device>
+struct offload_needs_doorbells {
+  static_assert(holds<Device>,
+                "An entry is offloaded whose device has no doorbells: each of its registers must "
+                "be served before the guest goes on, so there is nothing for another thread to do. "
+                "To fix this: leave out Offload; or, if a write to a register only says that there "
+                "is work, name it in the device, `using doorbells = "
+                "portico::Doorbells<portico::Doorbell<offset, &Device::handler, values...>>`.");
+};
+
+template <class Offset, class Device>
+struct doorbell_is_no_register {
+  static_assert(holds<Offset, Device>,
+                "A doorbell is not in its device's register table: no row has its offset and its "
+                "handler for writing. The template arguments name the offset and the device. To "
+                "fix this: add WriteOnly<offset, &Device::handler> to the table, or correct the "
+                "doorbell.");
+};
+
+template <class Offset, class Device>
+struct doorbell_listed_twice {
+  static_assert(holds<Offset, Device>,
+                "Two doorbells stand at one offset with one value, or with any value. The template "
+                "arguments name the offset and the device. To fix this: leave one out.");
+};
+
+template <class Offset, class Device>
+struct doorbell_must_be_served_at_once {
+  static_assert(holds<Offset, Device>,
+                "An offloaded doorbell's handler asks for RunControl&: the run would go on beyond "
+                "the write that ends it. The template arguments name the doorbell's offset and the "
+                "device. To fix this: take it out of the device's doorbells.");
+};
+
+template <class Device>
+struct offload_of_banks {
+  static_assert(holds<Device>,
+                "An entry is offloaded whose device has several register tables, so that a "
+                "doorbell's offset does not say where it stands. To fix this: leave out Offload.");
+};
+
+template <class Device>
+struct offload_with_any_width {
+  static_assert(holds<Device>,
+                "Offload<..., AnyWidth>: a doorbell of the device names values, which KVM compares "
+                "with all bytes of the write, so that it must know their number. To fix this: "
+                "leave out AnyWidth, or name no values.");
+};
+
+template <class Device>
+struct coalesced_write_must_happen_at_once {
+  static_assert(holds<Device>,
+                "A coalesced entry's device has a write handler that asks for RunControl&, "
+                "IrqLine& or Watch&, or for Clock& where its deadline() asks for one of these. The "
+                "write may lie in KVM's ring until the guest leaves for another reason, and a "
+                "guest that waits for its effect waits for ever. To fix this: leave out "
+                "Coalesced.");
+};
+
+template <class Device>
+struct coalesced_without_writes {
+  static_assert(holds<Device>,
+                "An entry is coalesced whose device has no register to write. To fix this: leave "
+                "out Coalesced.");
 };
 
 template <class Device>

@@ -56,7 +56,9 @@
 ///
 /// The work is done by the `Worker`: InlineWorker, in the vCPU's thread, completes a transfer
 /// before S's own store is complete, and B is never seen; WorkerThread does it while the vCPU runs
-/// or halts. On ports use BlockDeviceOnPorts.
+/// or halts. In an entry that is Offload<...> (device/offload.hpp) the guest does not even leave for S:
+/// InlineWorker works in the entry's thread then, and whoever reads a register meanwhile waits for
+/// it. On ports use BlockDeviceOnPorts.
 ///
 /// *Not emulated*: the disk's size, a queue of commands, the call back of a transfer.
 ///
@@ -68,6 +70,7 @@
 #include <cstdint>
 #include <utility>
 
+#include <portico/device/doorbell.hpp>
 #include <portico/device/irq_line.hpp>
 #include <portico/device/registers.hpp>
 #include <portico/devices/backend.hpp>
@@ -187,6 +190,10 @@ class BlockDevice : public BlockTransferRegisters {
                               ReadWrite<8, &BlockDevice::address, &BlockDevice::set_address>,
                               ReadWrite<16, &BlockDevice::sector, &BlockDevice::set_sector>,
                               ReadWrite<24, &BlockDevice::count, &BlockDevice::set_count>>;
+
+  /// S, for either direction, and nothing else, says only that there is work.
+  using doorbells = Doorbells<
+      Doorbell<0, &BlockDevice::command, BlockBits::start, BlockBits::start | BlockBits::to_disk>>;
 
   /// The disk itself: its backend, and what the host failed in. Waits for the transfer under way,
   /// as `save` does; the guest must not run.

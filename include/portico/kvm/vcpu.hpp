@@ -60,8 +60,14 @@ class CoalescedRing {
             abi::coalesced_ring_size};
   }
 
+  /// Whether a write waits. From any thread.
+  [[nodiscard]] bool waits() const noexcept {
+    return std::atomic_ref<std::uint32_t>{head().first}.load(std::memory_order_acquire) !=
+           std::atomic_ref<std::uint32_t>{head().last}.load(std::memory_order_acquire);
+  }
+
   /// Takes every write that waits out, oldest first, and calls `take(kvm_coalesced_mmio const&)`
-  /// for each; gives how many there were. One thread at a time, and before any other exit of the
+  /// for each; gives how many there were. One is out when `take` has returned, or thrown. One thread at a time, and before any other exit of the
   /// VM is handled, or the guest's writes are seen in another order than it made them. KVM leaves
   /// the guest when the ring is full: it holds coalesced_ring_size - 1. (KVM API, section 4.116.)
   template <class Take>
@@ -69,15 +75,24 @@ class CoalescedRing {
     std::uint32_t const end =
         std::atomic_ref<std::uint32_t>{head().last}.load(std::memory_order_acquire);
     std::uint32_t count = 0;
-    for (std::uint32_t place = head().first; place != end; ++count) {
-      take(entries()[place]);
-      place = (place + 1) % static_cast<std::uint32_t>(abi::coalesced_ring_size);
-      std::atomic_ref<std::uint32_t>{head().first}.store(place, std::memory_order_release);
+    for (; head().first != end; ++count) {
+      Taking const taking{head()};
+      take(entries()[head().first]);
     }
     return count;
   }
 
  private:
+  /// Goes on to the next place, however it ends.
+  struct Taking {
+    abi::CoalescedRingHead& head;
+
+    ~Taking() {
+      std::uint32_t const next = (head.first + 1) % std::uint32_t{abi::coalesced_ring_size};
+      std::atomic_ref<std::uint32_t>{head.first}.store(next, std::memory_order_release);
+    }
+  };
+
   std::byte* page_;
 };
 

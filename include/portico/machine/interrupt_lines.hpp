@@ -49,6 +49,9 @@ class InterruptLines {
 
   [[nodiscard]] IrqLine& operator[](std::size_t entry) noexcept { return lines_[entry]; }
 
+  /// The pin of a line that an entry has.
+  [[nodiscard]] IrqPin& pin(std::uint32_t number) noexcept { return pins_[number]->pin; }
+
   /// Whether an entry has a line.
   [[nodiscard]] static bool wanted(Board const& board) noexcept {
     if constexpr (Board::has_irq)

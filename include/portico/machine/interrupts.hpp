@@ -23,6 +23,7 @@
 #include <portico/machine/injection.hpp>
 #include <portico/machine/interrupt_lines.hpp>
 #include <portico/machine/irqchip_kind.hpp>
+#include <portico/machine/irqfds.hpp>
 
 namespace portico::detail {
 
@@ -36,6 +37,8 @@ struct Absent {
 template <class Board, class Chip>
 struct Interrupts {
   static constexpr IrqchipKind kind = Chip::kind;
+  /// Lines of offloaded entries that lead to KVM's controllers.
+  static constexpr bool has_irqfds = Board::has_offloads && kind == IrqchipKind::kernel;
 
   // NOLINTNEXTLINE(modernize-use-default-member-init): what stands in for an absent part takes any
   explicit Interrupts(Alarm& alarm) : controllers{alarm}, routes{true} {}
@@ -55,7 +58,11 @@ struct Interrupts {
         // KVM has port 0x61, where the guest sees channel 2, only with its dummy of a speaker.
         if (pit) vm.create_pit2(KVM_PIT_SPEAKER_DUMMY);
       }
-      lines.connect(board, [&](std::uint32_t number) { return kernel_pin(vm, number); });
+      lines.connect(board, [&](std::uint32_t number) {
+        if constexpr (has_irqfds)
+          if (irqfds.wanted(number)) return IrqPin{irqfds.tie(vm, number, is_level(number))};
+        return kernel_pin(vm, number);
+      });
     } else if constexpr (Chip::in_board) {
       if constexpr (kind == IrqchipKind::split) {
         refuse_hidden_entries(board, std::array{local_apic_range});
@@ -92,7 +99,15 @@ struct Interrupts {
         guard_;
   };
 
+  /// All entries on a line are of one kind: the map sees to that.
+  [[nodiscard]] static constexpr bool is_level(std::uint32_t number) noexcept {
+    for (auto const& entry : Board::entries)
+      if (entry.has_irq && entry.irq == number) return entry.level;
+    return false;
+  }
+
   InterruptLines<Board> lines{};
+  [[no_unique_address]] std::conditional_t<has_irqfds, IrqFds<Board>, Absent<5>> irqfds{};
   [[no_unique_address]] std::conditional_t<Chip::in_board, BoardControllers<Chip>, Absent<1>>
       controllers;
   [[no_unique_address]] std::conditional_t<kind == IrqchipKind::kernel, GsiRoutes, Absent<2>>

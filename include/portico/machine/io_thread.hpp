@@ -15,18 +15,15 @@
 /// Internal to the library; Machine uses it. It takes no signals.
 #pragma once
 
-#include <pthread.h>
-#include <signal.h>
 #include <sys/prctl.h>
 
 #include <atomic>
 #include <cstdint>
-#include <exception>
-#include <system_error>
-#include <utility>
+#include <optional>
 
 #include <portico/device/alarm.hpp>
 #include <portico/device/clock.hpp>
+#include <portico/machine/work_thread.hpp>
 
 namespace portico::detail {
 
@@ -35,68 +32,43 @@ template <class Work>
 class IoThread {
  public:
   /// All outlive the thread. Throws std::system_error if the host has no thread or descriptor left.
-  IoThread(Work& work, Alarm& alarm, TimeSource const& time)
-      : work_{work}, alarm_{alarm}, time_{time} {
-    alarm_.open();
-    sigset_t all;
-    sigset_t before;
-    ::sigfillset(&all);
-    ::pthread_sigmask(SIG_SETMASK, &all, &before);
-    int const error = ::pthread_create(
-        &thread_, nullptr,
-        [](void* self) -> void* {
-          static_cast<IoThread*>(self)->run();
-          return nullptr;
-        },
-        this);
-    ::pthread_sigmask(SIG_SETMASK, &before, nullptr);
-    if (error != 0) throw std::system_error{error, std::system_category(), "pthread_create"};
-    joinable_ = true;
+  IoThread(Work& work, Alarm& alarm, TimeSource const& time) : body_{work, alarm, time} {
+    alarm.open();
+    thread_.emplace(body_);
   }
-
-  IoThread(IoThread const&) = delete;
-  IoThread& operator=(IoThread const&) = delete;
-
-  ~IoThread() { join(); }
 
   /// Ends the thread, and throws what its work threw.
-  void finish() {
-    join();
-    if (thrown_) std::rethrow_exception(std::exchange(thrown_, nullptr));
-  }
+  void finish() { thread_->finish(); }
 
  private:
-  void join() noexcept {
-    if (!std::exchange(joinable_, false)) return;
-    ending_.store(true, std::memory_order_seq_cst);
-    alarm_.ring();
-    ::pthread_join(thread_, nullptr);
-  }
-
-  void run() noexcept {
-    // Deadlines are meant to the microsecond; by default Linux is up to 50 late.
-    ::prctl(PR_SET_TIMERSLACK, 1UL, 0UL, 0UL, 0UL);
-    try {
-      while (!ending_.load(std::memory_order_seq_cst)) {
-        std::uint64_t const next = work_.carry_out();
-        alarm_.sleep(
-            next, time_.now(),
-            [&] { return ending_.load(std::memory_order_seq_cst) || work_.has_more(next); },
-            work_.descriptor());
+  struct Body {
+    void run() {
+      // Deadlines are meant to the microsecond; by default Linux is up to 50 late.
+      ::prctl(PR_SET_TIMERSLACK, 1UL, 0UL, 0UL, 0UL);
+      while (!ending.load(std::memory_order_seq_cst)) {
+        std::uint64_t const next = work.carry_out();
+        auto const has_work = [&] {
+          return ending.load(std::memory_order_seq_cst) || work.has_more(next);
+        };
+        alarm.sleep(next, time.now(), has_work, work.descriptor());
       }
-    } catch (...) {
-      thrown_ = std::current_exception();
-      work_.failed();
     }
-  }
 
-  Work& work_;
-  Alarm& alarm_;
-  TimeSource const& time_;
-  pthread_t thread_{};
-  bool joinable_ = false;
-  std::atomic<bool> ending_{false};
-  std::exception_ptr thrown_{};
+    void end() noexcept {
+      ending.store(true, std::memory_order_seq_cst);
+      alarm.ring();
+    }
+
+    void failed() noexcept { work.failed(); }
+
+    Work& work;
+    Alarm& alarm;
+    TimeSource const& time;
+    std::atomic<bool> ending{false};
+  };
+
+  Body body_;
+  std::optional<WorkThread<Body>> thread_{};
 };
 
 }  // namespace portico::detail

@@ -14,6 +14,7 @@
 #include <cerrno>
 #include <cstddef>
 #include <cstdint>
+#include <cstring>
 #include <optional>
 #include <utility>
 #include <variant>
@@ -21,90 +22,46 @@
 #include <portico/base/contracts.hpp>
 #include <portico/base/match.hpp>
 #include <portico/device/access.hpp>
-#include <portico/device/alarm.hpp>
-#include <portico/device/clock.hpp>
 #include <portico/device/run_control.hpp>
 #include <portico/kvm/exit.hpp>
-#include <portico/kvm/guest_cpuid.hpp>
 #include <portico/kvm/kick.hpp>
+#include <portico/machine/assembly.hpp>
 #include <portico/machine/interrupts.hpp>
 #include <portico/machine/io_thread.hpp>
 #include <portico/machine/irqchip_kind.hpp>
-#include <portico/machine/memory_slots.hpp>
 #include <portico/machine/observer.hpp>
+#include <portico/machine/offloads.hpp>
 #include <portico/machine/options.hpp>
-#include <portico/machine/parts.hpp>
-#include <portico/machine/placement.hpp>
 #include <portico/machine/seat.hpp>
 #include <portico/machine/services.hpp>
 #include <portico/machine/stop.hpp>
 #include <portico/machine/vcpu_threads.hpp>
-#include <portico/memory/guest_memory.hpp>
 
 namespace portico::detail {
 
-/// A machine's parts, and what goes on while it runs. `Options` as Machine's.
+/// What goes on while a machine runs. `Options` as Machine's.
 template <class Board, class... Options>
-class RunLoop {
+class RunLoop : protected Assembly<Board, Options...> {
+  using Base = Assembly<Board, Options...>;
+
  protected:
-  using System = HypervisorOf<Options...>;
-  using Vm = decltype(std::declval<System const&>().create_vm());
-  using Vcpu = decltype(std::declval<Vm&>().create_vcpu(0U));
-  using Services = MachineServices<Board>;
-  using Seat = detail::Seat<Vcpu>;
-  using Chip = Irqchip<Board, Options...>;
-  using Interrupts = detail::Interrupts<Board, Chip>;
-  static constexpr unsigned max_vcpus = max_vcpus_of<Options...>;
-  static constexpr bool has_io_thread =
-      (Board::has_deadlines || Board::has_events || Chip::in_board) &&
-      !one_of<DeadlinesByHand, Options...> && !one_of<ManualTime, Options...>;
-
-  template <class BoardSource, class... Values>
-  RunLoop(System const& system, GuestMemory memory, BoardSource&& board, Values const&... options)
-      : memory_{std::move(memory)},
-        time_{time_source(options...)},
-        vm_{make_vm(system)},
-        board_{std::in_place, std::forward<BoardSource>(board)} {
-    fit_memory(board_.board, memory_);
-    has_local_apics_ = interrupts_.connect(vm_, board_.board, one_of<KernelPit, Options...>);
-    unsigned const wanted = vcpu_count(max_vcpus, options...);
-    Expects(wanted >= 1 && wanted <= max_vcpus);
-    for (; vcpu_count_ < wanted; ++vcpu_count_)
-      seats_[vcpu_count_].emplace(vm_.create_vcpu(vcpu_count_), kick_signal(options...));
-    if constexpr (one_of<HostCpuid, Options...>) tell_cpuid(system.supported_cpuid());
-  }
-
-  /// What the host can do, to each vCPU.
-  void tell_cpuid(kvm::Cpuid const& host) {
-    for (unsigned index = 0; index < vcpu_count_; ++index) {
-      Vcpu& vcpu = seats_[index]->vcpu;
-      vcpu.set_cpuid(kvm::guest_cpuid(
-          host, {.index = index, .count = vcpu_count_, .has_local_apic = has_local_apics_}));
-      if (!has_local_apics_) kvm::disable_local_apic(vcpu);
-    }
-  }
-
-  RunLoop(RunLoop const&) = delete;
-  RunLoop& operator=(RunLoop const&) = delete;
-  ~RunLoop() = default;
-
-  [[nodiscard]] Services services() noexcept {
-    return {memory_, control_, clocks_, interrupts_.lines, watches_};
-  }
-
-  /// As Machine::service_deadlines.
-  std::uint64_t service() {
-    [[maybe_unused]] typename Interrupts::Attending const attending{interrupts_};
-    if constexpr (Board::has_deadlines || Board::has_events) {
-      Services services = this->services();
-      call_due(board_.board, services, time_.now());
-      // What a device asked for here concerns vCPUs that are in their guests.
-      if (control_.stopping()) kick_all();
-    }
-    if constexpr (Chip::in_board)
-      if (interrupts_.changed()) attend(nullptr);
-    return earliest_deadline(clocks_);
-  }
+  using Base::attend;
+  using Base::Base;
+  using Base::board_;
+  using Base::coalescing_;
+  using Base::control_;
+  using Base::end_all;
+  using Base::ending_;
+  using Base::has_io_thread;
+  using Base::interrupts_;
+  using Base::is_first;
+  using Base::max_vcpus;
+  using Base::seats_;
+  using Base::vcpu_count_;
+  using typename Base::Chip;
+  using typename Base::Interrupts;
+  using typename Base::Seat;
+  using typename Base::Services;
 
   /// Takes back what was asked for, however the run ends; but a stop only if it ended the run.
   struct Cleanup {  // NOLINT(cppcoreguidelines-special-member-functions): an aggregate, made once
@@ -123,16 +80,29 @@ class RunLoop {
   template <class... Observers>
   Stop run_all(Observers&... observers) {
     Cleanup cleanup{*this};
-    Stop const stop = run_with_io(observers...);
+    Stop const stop = run_with_offloads(observers...);
     cleanup.by_stop = std::holds_alternative<Requested>(stop);
     return stop;
+  }
+
+  template <class... Observers>
+  Stop run_with_offloads(Observers&... observers) {
+    if constexpr (Board::has_offloads) {
+      typename Base::OffloadHost host{*this};
+      OffloadThreads threads{this->offloads_, host};
+      Stop const stop = run_with_io(observers...);
+      threads.finish();
+      return stop;
+    } else {
+      return run_with_io(observers...);
+    }
   }
 
   template <class... Observers>
   Stop run_with_io(Observers&... observers) {
     if constexpr (has_io_thread) {
       IoWork work{*this};
-      IoThread<IoWork> thread{work, alarm_, time_};
+      IoThread<IoWork> thread{work, this->alarm_, this->time_};
       Stop const stop = run_vcpus(observers...);
       thread.finish();
       return stop;
@@ -180,6 +150,8 @@ class RunLoop {
     // What the end of the last run left in the page comes first.
     int error = std::exchange(seat.exit_waits, false) ? 0 : enter(seat);
     for (;; error = enter(seat)) {
+      // What the guest wrote before it left comes before what it left for.
+      if constexpr (Board::has_coalesced) take_coalesced(seat, services, observers...);
       if (error != 0) [[unlikely]] {
         if (interrupted(seat, error, stop)) return *stop;
         continue;
@@ -248,6 +220,25 @@ class RunLoop {
                                 mmio.data, observers...);
   }
 
+  /// Carries out what KVM has gathered.
+  template <class... Observers>
+  void take_coalesced(Seat& seat, Services& services, Observers&... observers) {
+    coalescing_.drain(seat.vcpu, [&](kvm_coalesced_mmio const& write) {
+      alignas(8) std::array<std::byte, 8> data;
+      std::memcpy(data.data(), write.data, data.size());
+      auto const access = [&]<Space InSpace>() {
+        Claim const claim =
+            carry_out<InSpace>(true, write.phys_addr, write.len, 1, data.data(), services);
+        account<InSpace, false>(seat, claim, true, write.phys_addr, write.len, 1, data.data(),
+                                observers...);
+      };
+      if (write.pio != 0)
+        access.template operator()<Space::port>();
+      else
+        access.template operator()<Space::mmio>();
+    });
+  }
+
   template <Space InSpace>
   [[gnu::always_inline]] Claim carry_out(bool writes, std::uint64_t address, std::uint32_t width,
                                          std::uint32_t count, std::byte* data, Services& services) {
@@ -259,7 +250,7 @@ class RunLoop {
   }
 
   /// Counts and tells; false if the run may be over.
-  template <Space InSpace, class... Observers>
+  template <Space InSpace, bool Exits = true, class... Observers>
   [[gnu::always_inline]] bool account(Seat& seat, Claim const& claim, bool writes,
                                       std::uint64_t address, std::uint32_t width,
                                       std::uint32_t count, std::byte const* data,
@@ -271,7 +262,7 @@ class RunLoop {
       (writes ? seat.unclaimed.writes : seat.unclaimed.reads) += count;
     if constexpr ((SeesAccesses<Observers> || ...)) {
       Access const access{
-          InSpace, writes ? Direction::write : Direction::read, address, width, count, data};
+          InSpace, writes ? Direction::write : Direction::read, address, width, count, data, Exits};
       (tell(observers, access, claim), ...);
     }
     return !(claim.may_stop && control_.stopping());
@@ -314,20 +305,6 @@ class RunLoop {
     return false;
   }
 
-  /// Lines, or controllers in the board, changed; `seat` is the calling thread's, or none.
-  [[gnu::noinline]] void attend(Seat const* seat) {
-    bool const rose = interrupts_.controllers.attend(board_.board, vm_);
-    if (!rose || (seat != nullptr && is_first(*seat))) return;  // it looks before it enters
-    if constexpr (Chip::kind == IrqchipKind::board)
-      if (interrupts_.halted.wake()) return;
-    seats_[0]->kick.send();
-  }
-
-  /// Whether it is vCPU 0's, which takes the 8259A's interrupts.
-  [[nodiscard]] bool is_first(Seat const& seat) const noexcept {
-    return max_vcpus == 1 || &seat == &*seats_[0];
-  }
-
   /// KVM_RUN did not end with an exit; true if the run is over.
   [[gnu::noinline, gnu::cold]] bool interrupted(Seat& seat, int error, std::optional<Stop>& stop) {
     if (error != EINTR && error != EAGAIN) {
@@ -340,41 +317,6 @@ class RunLoop {
       stop = stop_asked_for(control_);
     return stop.has_value();
   }
-
-  /// Ends what the last run left half done, before registers are set anew: KVM would go on with it
-  /// on the new ones, and we would handle an exit of the guest that was.
-  void forget_accesses() {
-    for (auto& seat : seats_)
-      if (seat) seat->forget_access();
-  }
-
-  void kick_all() noexcept {
-    if constexpr (Chip::kind == IrqchipKind::board) interrupts_.halted.wake();
-    for (auto& seat : seats_)
-      if (seat) seat->kick.send();
-  }
-
-  /// The first vCPU has stopped: gets the others out.
-  void end_all() noexcept {
-    ending_.store(true, std::memory_order_release);
-    kick_all();
-  }
-
-  // Destroyed from the last to the first: devices, then vCPUs, then the VM, memory last.
-  GuestMemory memory_;
-  RunControl control_;
-  TimeSource time_;
-  Alarm alarm_{};
-  Clocks<Board> clocks_ = make_clocks<Board>(time_, alarm_);
-  [[no_unique_address]] Watches<Board> watches_{};
-  std::atomic<bool> ending_{false};
-  Vm vm_;
-  Interrupts interrupts_{alarm_};
-  std::array<std::optional<Seat>, max_vcpus> seats_;
-  BoardHolder<Board> board_;
-  unsigned vcpu_count_ = 0;
-  bool has_local_apics_ = false;
-  MemorySlots slots_;
 };
 
 }  // namespace portico::detail

@@ -64,7 +64,7 @@ class Statistics {
         claim.taken() ? entries_[static_cast<std::size_t>(claim.entry)] : unclaimed_;
     (access.direction == Direction::read ? counters.reads : counters.writes) += access.count;
     counters.bytes += std::uint64_t{access.width} * access.count;
-    ++counters.exits;
+    counters.exits += access.exits ? 1U : 0U;
     if (!claim.taken())
       note({access.space, access.direction, access.width, access.address, access.count});
   }

@@ -42,6 +42,11 @@ class Watches {
 
   [[nodiscard]] Watch& operator[](std::size_t entry) noexcept { return watches_[entry]; }
 
+  /// Another epoll descriptor keeps an entry's watch, and reports it as `number`.
+  void hand_over(std::size_t entry, int epoll, std::uint64_t number) noexcept {
+    watches_[entry].keep(epoll, number);
+  }
+
   /// Can be read as soon as a watched descriptor can.
   [[nodiscard]] int descriptor() const noexcept { return epoll_.get(); }
 
