@@ -12,6 +12,7 @@
 #include <vector>
 
 #include <portico/device/locked.hpp>
+#include <portico/device/offload.hpp>
 #include <portico/devices/block_device.hpp>
 #include <portico/devices/debug_exit.hpp>
 #include <portico/devices/i8259.hpp>
@@ -52,21 +53,25 @@ struct Console {
 
 using Exit = DebugExit<ExitStatus::plain>;
 
-template <class Worker_, class... Controllers>
-using Board =
-    DeviceMap<Port<0xE9, Console>, Port<0x501, Exit>,
-              Mmio<0xD000'0000, BlockDevice<SlowDisk, Worker_>, Irq<5, Level>, Named<"disk">>,
-              Controllers...>;
+/// Where the disk works: one word of its entry.
+template <class Entry>
+using InPlace = Entry;
+
+template <class Worker_, template <class> class Where, class... Controllers>
+using Board = DeviceMap<
+    Port<0xE9, Console>, Port<0x501, Exit>,
+    Where<Mmio<0xD000'0000, BlockDevice<SlowDisk, Worker_>, Irq<5, Level>, Named<"disk">>>,
+    Controllers...>;
 
 // KVM's controllers are those of a board without any.
 using Pics = On<Locked<Pic8259A>, Ranges<Ports<0x20, 2>, Ports<0xA0, 2>, Ports<0x4D0, 2>>>;
 using Apic = Mmio<0xFEC0'0000, IoApic>;
 
 /// A machine that is stopped if it takes too long, or when the test says so.
-template <class Worker_, class... Controllers>
-struct Guest {
+template <class Worker_, template <class> class Where, class... Controllers>
+struct GuestOf {
   template <class Image>
-  explicit Guest(Image const& image) {
+  explicit GuestOf(Image const& image) {
     machine.load(image, LongMode{PageSize::k4KiB, {{0xD000'0000, 4 * KiB}}});
   }
 
@@ -88,7 +93,7 @@ struct Guest {
     return stop;
   }
 
-  using Devices = Board<Worker_, Controllers...>;
+  using Devices = Board<Worker_, Where, Controllers...>;
 
   Machine<Devices> machine{
       GuestMemory{2 * MiB}, [] {
@@ -96,6 +101,9 @@ struct Guest {
                        [] { return typename detail::EntryTraits<Controllers>::Held{}; }...};
       }};
 };
+
+template <class Worker_, class... Controllers>
+using Guest = GuestOf<Worker_, InPlace, Controllers...>;
 
 FlatImage rows() {
   return FlatImage{std::string{std::getenv("PORTICO_GUESTS")} + "/block_device_mmio.img"};
@@ -128,18 +136,28 @@ void expect_all_rows(Guest& guest, std::string& text) {
   EXPECT_NE(text.find(" 0 failures\n"), std::string::npos) << text;
 }
 
-template <class... Controllers>
-void expect_rows_in_the_vcpus_thread() {
-  Guest<InlineWorker, Controllers...> guest{rows()};
+template <class Entry>
+using OffTheVcpu = Offload<Entry>;
+
+/// As long as the work lasts, an access waits.
+template <template <class> class Where, class... Controllers>
+void expect_rows_without_busy() {
+  GuestOf<InlineWorker, Where, Controllers...> guest{rows()};
   std::string text;
   expect_all_rows(guest, text);
   EXPECT_NE(text.find("\nbusy was not seen\n"), std::string::npos) << text;
 }
 
 TEST_F(BlockDeviceOnKvm, InTheVcpusThread) {
-  expect_rows_in_the_vcpus_thread<>();
-  expect_rows_in_the_vcpus_thread<Pics, Apic>();
-  expect_rows_in_the_vcpus_thread<Pics>();
+  expect_rows_without_busy<InPlace>();
+  expect_rows_without_busy<InPlace, Pics, Apic>();
+  expect_rows_without_busy<InPlace, Pics>();
+}
+
+TEST_F(BlockDeviceOnKvm, Offloaded) {
+  expect_rows_without_busy<OffTheVcpu>();
+  expect_rows_without_busy<OffTheVcpu, Pics, Apic>();
+  expect_rows_without_busy<OffTheVcpu, Pics>();
 }
 
 /// Whether a guest that saw the disk busy found all rows about that to be right.

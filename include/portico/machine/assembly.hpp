@@ -3,7 +3,7 @@
 ///     #include <portico/machine.hpp>
 ///     struct Serial { void write(std::uint8_t byte) { std::putchar(byte); } };
 ///     using Board = portico::DeviceMap<portico::Port<0xE9, Serial>>;
-///     static_assert(portico::detail::Assembly<Board>::max_vcpus == 1);
+///     void end(portico::Machine<Board>& machine) { machine.stop(); }
 ///
 /// Internal to the library; Machine is made of it, and of the run loop.
 #pragma once

@@ -1,6 +1,8 @@
 // The block device's registers, bits and transitions, without KVM: on ports, in memory and placed
 // at run time, with a worker that works when the test says so, and with a real one.
 #include <gtest/gtest.h>
+#include <poll.h>
+#include <unistd.h>
 
 #include <atomic>
 #include <chrono>
@@ -15,6 +17,7 @@
 #include <portico/device/dynamic_map.hpp>
 #include <portico/device/irq_line.hpp>
 #include <portico/device/locked.hpp>
+#include <portico/device/offload.hpp>
 #include <portico/devices/block_device.hpp>
 #include <portico/devices/debug_exit.hpp>
 #include <portico/devices/worker_thread.hpp>
@@ -170,6 +173,44 @@ struct Dynamic : InMemory<DynamicMap<ManualDisk, DebugExit<>>> {
   ManualDisk& disk() { return *board.find<ManualDisk>("disk"); }
 };
 
+/// Off the vCPU's thread, as a machine has it: a doorbell's value signals an eventfd, and a thread
+/// calls the handler.
+struct Offloading : InMemory<DeviceMap<Offload<Mmio<0xD000'0000, ManualDisk, Irq<5, Level>>>>> {
+  Offloading() : InMemory{[] { return ManualDisk{TestDisk{40}}; }} {
+    held().open();
+    thread = std::thread{[this] {
+      while (!over.load()) {
+        for (std::size_t bell = 0; bell < 2; ++bell) {
+          pollfd input{held().event(bell), POLLIN, 0};
+          if (::poll(&input, 1, 1) > 0) held().rang<0>(bell, context);
+        }
+      }
+    }};
+  }
+
+  ~Offloading() {
+    over = true;
+    thread.join();
+  }
+
+  Offloaded<ManualDisk>& held() { return board.held<0>(); }
+
+  bool write(std::uint64_t offset, std::uint32_t value) {
+    if (offset != 0 || (value & ~RW) != S) return write_any(offset, value);
+    std::uint64_t const one = 1;
+    return ::write(held().event(value == S ? 0 : 1), &one, sizeof one) == sizeof one;
+  }
+
+  /// The test looks past the registers: what was rung is done by then.
+  ManualDisk& disk() {
+    read(0);
+    return board.get<ManualDisk>();
+  }
+
+  std::atomic<bool> over = false;
+  std::thread thread{};
+};
+
 template <class Machine>
 class BlockDeviceTest : public testing::Test, protected Machine {
  protected:
@@ -202,7 +243,7 @@ class BlockDeviceTest : public testing::Test, protected Machine {
   TestDisk& store() { return disk().sectors().backend(); }
 };
 
-using Machines = testing::Types<OnPorts, OnMmio, Dynamic>;
+using Machines = testing::Types<OnPorts, OnMmio, Dynamic, Offloading>;
 TYPED_TEST_SUITE(BlockDeviceTest, Machines);
 
 // `this->` is what a typed test needs to reach its fixture.
