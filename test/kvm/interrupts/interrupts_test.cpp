@@ -10,6 +10,7 @@
 
 #include <portico/base/hex.hpp>
 #include <portico/device/locked.hpp>
+#include <portico/device/offload.hpp>
 #include <portico/devices/i8254.hpp>
 #include <portico/devices/i8259.hpp>
 #include <portico/devices/ioapic.hpp>
@@ -28,7 +29,11 @@ struct Pulse {
   static constexpr auto threads = Threads::any;
 
   void write(std::uint8_t, IrqLine& line) { line.pulse(); }
+
+  using doorbells = Doorbells<Doorbell<0, &Pulse::write>>;
 };
+
+constexpr std::uint8_t level_rounds = 50;
 
 /// Raises its line when it is given a number, and lowers it when it was told so as often.
 struct LevelLine {
@@ -38,6 +43,8 @@ struct LevelLine {
   }
 
   std::uint8_t read() { return static_cast<std::uint8_t>(left); }
+
+  using doorbells = Doorbells<Doorbell<0, &LevelLine::write, level_rounds>>;
 
   int left = 0;
 };
@@ -67,15 +74,26 @@ struct Exit {
   void write(std::uint8_t code, RunControl& control) { control.exit(code); }
 };
 
+template <template <class> class Where, class... Controllers>
+using BoardAt = DeviceMap<
+    Where<Port<0x80, Pulse, Irq<4>>>, Where<Port<0x81, Locked<LevelLine>, Irq<11, Level>>>,
+    Port<0x82, Locked<Ticker>, Irq<5>>, Port<0x85, Counter>, Port<0x501, Exit>, Controllers...>;
+
+template <class Entry>
+using InPlace = Entry;
+template <class Entry>
+using OffTheVcpu = Offload<Entry>;
+
 template <class... Controllers>
-using BoardWith =
-    DeviceMap<Port<0x80, Pulse, Irq<4>>, Port<0x81, Locked<LevelLine>, Irq<11, Level>>,
-              Port<0x82, Locked<Ticker>, Irq<5>>, Port<0x85, Counter>, Port<0x501, Exit>,
-              Controllers...>;
+using BoardWith = BoardAt<InPlace, Controllers...>;
 using Pics = On<Locked<Pic8259A>, Ranges<Ports<0x20, 2>, Ports<0xA0, 2>, Ports<0x4D0, 2>>>;
 using KernelBoard = BoardWith<>;
 using SplitBoard = BoardWith<Pics, Mmio<0xFEC0'0000, IoApic>>;
 using PicBoard = BoardWith<Pics>;
+// The lines of two devices are irqfds of KVM's controllers, or driven by a thread of the device's.
+using OffloadedKernelBoard = BoardAt<OffTheVcpu>;
+using OffloadedSplitBoard = BoardAt<OffTheVcpu, Pics, Mmio<0xFEC0'0000, IoApic>>;
+using OffloadedPicBoard = BoardAt<OffTheVcpu, Pics>;
 
 /// Takes everything, and has nothing to say.
 struct Drain {
@@ -197,7 +215,7 @@ TYPED_TEST(ByPic, EachPulseIsAnInterrupt) {
 }
 
 TYPED_TEST(ByPic, ALevelComesUntilItIsLowered) {
-  Guest<TypeParam> guest{level_by_pic, 50};
+  Guest<TypeParam> guest{level_by_pic, level_rounds};
   guest.expect_success();
   EXPECT_EQ(guest.count(0x2B), 50U) << guest.counts();
 }
@@ -250,7 +268,7 @@ TYPED_TEST(ByIoApic, EachPulseIsAnInterrupt) {
 }
 
 TYPED_TEST(ByIoApic, ALevelComesUntilItIsLowered) {
-  Guest<TypeParam> guest{level_by_ioapic, 50};
+  Guest<TypeParam> guest{level_by_ioapic, level_rounds};
   guest.expect_success();
   // KVM's own IOAPIC sends it once more where the vendor module is kvm_pvm (Linux 6.18).
   std::uint64_t const more = detail::Irqchip<TypeParam>::kind == IrqchipKind::kernel ? 1 : 0;
@@ -281,6 +299,40 @@ TYPED_TEST(ByIoApic, MessagesComeByEventfd) {
   over = true;
   sending.join();
   EXPECT_EQ(guest.count(0x61), 20U) << guest.counts();
+}
+
+// --- Through irqfds, or from a thread of the device's
+
+template <class Board>
+struct Offloading : Interrupts<Board> {};
+
+using OffloadedBoards =
+    testing::Types<OffloadedKernelBoard, OffloadedSplitBoard, OffloadedPicBoard>;
+TYPED_TEST_SUITE(Offloading, OffloadedBoards, Names);
+
+TYPED_TEST(Offloading, EachPulseIsAnInterrupt) {
+  Guest<TypeParam> by_pic{pulses_by_pic, 200};
+  by_pic.expect_success();
+  EXPECT_EQ(by_pic.count(0x24), 200U) << by_pic.counts();
+  if constexpr (detail::Irqchip<TypeParam>::has_local_apics) {
+    Guest<TypeParam> by_ioapic{pulses_by_ioapic, 200};
+    by_ioapic.expect_success();
+    EXPECT_EQ(by_ioapic.count(0x31), 200U) << by_ioapic.counts();
+  }
+}
+
+/// The guest ends each interrupt while the device still holds the line: it comes again.
+TYPED_TEST(Offloading, ALevelComesUntilItIsLowered) {
+  Guest<TypeParam> by_pic{level_by_pic, level_rounds};
+  by_pic.expect_success();
+  EXPECT_EQ(by_pic.count(0x2B), level_rounds) << by_pic.counts();
+  if constexpr (detail::Irqchip<TypeParam>::has_local_apics) {
+    Guest<TypeParam> by_ioapic{level_by_ioapic, level_rounds};
+    by_ioapic.expect_success();
+    std::uint64_t const more = detail::Irqchip<TypeParam>::kind == IrqchipKind::kernel ? 1 : 0;
+    EXPECT_GE(by_ioapic.count(0x42), level_rounds) << by_ioapic.counts();
+    EXPECT_LE(by_ioapic.count(0x42), level_rounds + more) << by_ioapic.counts();
+  }
 }
 
 /// Resident memory of this process, in bytes.
