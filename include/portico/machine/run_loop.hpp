@@ -151,7 +151,11 @@ class RunLoop : protected Assembly<Board, Options...> {
     int error = std::exchange(seat.exit_waits, false) ? 0 : enter(seat);
     for (;; error = enter(seat)) {
       // What the guest wrote before it left comes before what it left for.
-      if constexpr (Board::has_coalesced) take_coalesced(seat, services, observers...);
+      if constexpr (Board::has_coalesced) {
+        seat.exit_waits = error == 0;  // if a handler throws
+        take_coalesced(seat, services, observers...);
+        seat.exit_waits = false;
+      }
       if (error != 0) [[unlikely]] {
         if (interrupted(seat, error, stop)) return *stop;
         continue;
