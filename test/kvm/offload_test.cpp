@@ -211,5 +211,33 @@ TEST_F(OffloadOnKvm, SeveralAreIndependent) {
   EXPECT_NE(one.thread.load(), two.thread.load());
 }
 
+/// Each vCPU rings, and finds its own rings done when it looks.
+TEST_F(OffloadOnKvm, SeveralVcpusFindTheirRingsDone) {
+  using Board =
+      DeviceMap<Offload<Port<0x300, Bells, Stride<4>, Named<"first">>>,
+                Offload<Port<0x340, Bells, Stride<4>, Named<"second">>>, Port<0x501, Locked<Exit>>>;
+  Machine machine{GuestMemory{2 * MiB}, [] { return Board{}; }, Vcpus<2>{}};
+  // vCPU 0: mov $0x300, %edx; vCPU 1 comes in behind that, with %edx = 0x340.
+  // xor %ebx, %ebx; again: mov $1, %eax; out %eax, %dx; in (%dx), %eax; inc %ebx; cmp %ebx, %eax;
+  // jne wrong; cmp $200, %ebx; jne again; lock incl 0x1000; wait: cmpl $2, 0x1000; jne wait;
+  // wrong: mov %bl, %al; mov $0x501, %edx; out %al, %dx
+  Code code{};
+  code.bytes = {0xBA, 0x00, 0x03, 0,    0,    0x31, 0xDB, 0xB8, 1,    0,    0,    0,    0xEF, 0xED,
+                0xFF, 0xC3, 0x39, 0xD8, 0x75, 0x1A, 0x81, 0xFB, 0xC8, 0,    0,    0,    0x75, 0xEB,
+                0xF0, 0xFF, 0x04, 0x25, 0x00, 0x10, 0,    0,    0x83, 0x3C, 0x25, 0x00, 0x10, 0,
+                0,    2,    0x75, 0xF6, 0x88, 0xD8, 0xBA, 0x01, 0x05, 0,    0,    0xEE};
+  machine.load(code, LongMode{PageSize::k4KiB});
+  kvm_regs registers = machine.vcpu(0).regs();
+  registers.rip += 5;
+  registers.rdx = 0x340;
+  machine.vcpu(1).set_sregs(machine.vcpu(0).sregs());
+  machine.vcpu(1).set_regs(registers);
+  Stop const stop = machine.run();
+  ASSERT_TRUE(std::holds_alternative<GuestExit>(stop)) << describe(stop);
+  EXPECT_EQ(std::get<GuestExit>(stop).code, 200);
+  EXPECT_EQ(machine.get<"first">().rang, 200U);
+  EXPECT_EQ(machine.get<"second">().rang, 200U);
+}
+
 }  // namespace
 }  // namespace portico

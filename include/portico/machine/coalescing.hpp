@@ -15,6 +15,7 @@
 #include <cstdint>
 #include <mutex>
 #include <system_error>
+#include <type_traits>
 #include <vector>
 
 #include <portico/device/access.hpp>
@@ -25,6 +26,9 @@ namespace portico::detail {
 
 template <class Board>
 class Coalescing {
+  // In a board's name, so that machines that coalesce nothing need not compile a vector of it.
+  using Zone = std::enable_if_t<Board::has_coalesced, kvm_coalesced_mmio_zone>;
+
  public:
   /// Tells KVM which writes to gather, if it can. Throws std::system_error if it refuses.
   template <class Vm>
@@ -44,7 +48,7 @@ class Coalescing {
   /// Takes the zones back, before the devices go.
   template <class Vm>
   void disconnect(Vm& vm) noexcept {
-    for (kvm_coalesced_mmio_zone const& zone : zones_) {
+    for (Zone const& zone : zones_) {
       try {
         vm.uncoalesce(zone);
       } catch (std::system_error const&) {
@@ -73,7 +77,7 @@ class Coalescing {
       if (other.space == of.space && other.base > base && other.base - base < size &&
           other.entry != of.entry)
         size = other.base - base;
-    kvm_coalesced_mmio_zone zone{};
+    Zone zone{};
     zone.addr = base;
     zone.size = static_cast<std::uint32_t>(size);
     zone.pio = of.space == Space::port ? 1 : 0;
@@ -82,7 +86,7 @@ class Coalescing {
   }
 
   int page_ = 0;  ///< of a vCPU's mapping
-  std::vector<kvm_coalesced_mmio_zone> zones_{};
+  std::vector<Zone> zones_{};
   std::mutex mutex_{};
 };
 
