@@ -35,6 +35,7 @@ EXTRA_EDGES = {
 # Who alone may include what.
 ONLY_IN = {
     "linux/kvm.h": {"kvm/abi.hpp"},
+    "linux/io_uring.h": {"devices/uring.hpp"},
     "gsl/": {"base/contracts.hpp"},
 }
 

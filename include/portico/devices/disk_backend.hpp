@@ -9,7 +9,8 @@
 ///
 /// A backend has a size in whole sectors, says whether it is writable, and moves whole sectors that
 /// lie inside its size. It throws std::system_error when it is made; later the host's errors are
-/// return values, for the device to report in its own protocol.
+/// return values, for the device to report in its own protocol. All three carry out operations on
+/// scattered memory too (block_operation.hpp), flush, discard and write_zeroes among them.
 ///
 /// **What a completed write is worth.** WriteBackFile hands every sector to the kernel before
 /// `write` returns, in the order of the calls and without a buffer of its own: whatever becomes of
@@ -35,6 +36,8 @@
 
 #include <portico/base/contracts.hpp>
 #include <portico/base/fd.hpp>
+#include <portico/devices/block_operation.hpp>
+#include <portico/devices/file_operation.hpp>
 
 namespace portico {
 
@@ -103,6 +106,11 @@ class DiskFile {
     });
   }
 
+  /// 0, or the errno of a host that fails; then a part may have been done.
+  [[nodiscard]] int carry_out(BlockOperation& operation) noexcept {
+    return detail::carry_out(file_.get(), operation);
+  }
+
  private:
   Fd file_;
   std::uint64_t size_ = 0;
@@ -124,6 +132,14 @@ class WriteBackFile : public detail::DiskFile {
 
   [[nodiscard]] static bool writable() noexcept { return true; }
 
+  [[nodiscard]] static bool discards() noexcept { return true; }
+
+  /// 0, or the errno of a host that fails; then a part may have been done.
+  [[nodiscard]] int carry_out(BlockOperation& operation) noexcept {
+    if (durability_ == Durability::power_loss) operation.durable = true;
+    return DiskFile::carry_out(operation);
+  }
+
   /// Writes from `sector` on; false if the host fails, and then part of it may have been written.
   [[nodiscard]] bool write(std::uint64_t sector, gsl::span<std::byte const> from) noexcept {
     bool const written = detail::transfer_all(from.size(), [&](std::size_t done) {
@@ -143,6 +159,8 @@ class ReadOnlyFile : public detail::DiskFile {
   explicit ReadOnlyFile(std::string const& path) : DiskFile{path, O_RDONLY} {}
 
   [[nodiscard]] static bool writable() noexcept { return false; }
+
+  [[nodiscard]] static bool discards() noexcept { return false; }
 
   [[nodiscard]] static bool write(std::uint64_t, gsl::span<std::byte const>) noexcept {
     return false;
@@ -179,6 +197,27 @@ class MemoryDisk {
     return true;
   }
 
+  [[nodiscard]] static bool discards() noexcept { return true; }
+
+  /// Always 0.
+  [[nodiscard]] int carry_out(BlockOperation& operation) noexcept {
+    using Kind = BlockOperation::Kind;
+    operation.error = 0;
+    if (operation.kind == Kind::flush) return 0;
+    std::byte* at =
+        this->at(operation.offset / sector_bytes, static_cast<std::size_t>(operation.length));
+    if (operation.kind == Kind::discard || operation.kind == Kind::write_zeroes)
+      std::memset(at, 0, static_cast<std::size_t>(operation.length));
+    for (iovec const& piece : operation.memory) {
+      if (operation.kind == Kind::read)
+        std::memcpy(piece.iov_base, at, piece.iov_len);
+      else
+        std::memcpy(at, piece.iov_base, piece.iov_len);
+      at += piece.iov_len;
+    }
+    return 0;
+  }
+
   /// All bytes, for the program when the guest does not run.
   [[nodiscard]] std::vector<std::byte> const& content() const noexcept { return content_; }
 
@@ -196,6 +235,8 @@ class MemoryDisk {
 using DiskBackend = std::variant<WriteBackFile, ReadOnlyFile, MemoryDisk>;
 
 static_assert(SectorStore<WriteBackFile> && SectorStore<ReadOnlyFile> && SectorStore<MemoryDisk>);
+static_assert(SynchronousBlockStore<WriteBackFile> && SynchronousBlockStore<ReadOnlyFile> &&
+              SynchronousBlockStore<MemoryDisk>);
 
 /// Makes a disk file of `size` bytes, a multiple of 512, all of them 0. Throws std::system_error if
 /// the file is there already (it stays as it is) or cannot be made (then nothing is left of it).
