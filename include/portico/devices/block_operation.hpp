@@ -11,8 +11,8 @@
 /// Two kinds of disks take operations. One that works at once has `carry_out`; the backends of
 /// disk_backend.hpp do. One that works while others go on is a BlockStore: it takes operations with
 /// `start`, and `collect` hands them to the host and gives them back in any order; it is due after
-/// some were started, and when `descriptor()` can be read. Either moves bytes straight between the host's file
-/// and the memory that the operation names, without a copy in between.
+/// some were started, and when `descriptor()` can be read. Either moves bytes straight between the
+/// host's file and the memory that the operation names, without a copy in between.
 #pragma once
 
 #include <sys/uio.h>

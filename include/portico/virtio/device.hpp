@@ -18,7 +18,7 @@
 /// | member | |
 /// | --- | --- |
 /// | `std::uint64_t features() const` | the bits of its own that it offers: 0 to 23, 50 to 63 |
-/// | `bool accepts(std::uint64_t features) const` | whether it can work with what the driver chose |
+/// | `bool accepts(std::uint64_t features)` | whether it can work with what the driver has chosen |
 /// | `Config config() const` | its configuration: a trivially copyable structure of 256 bytes at most |
 /// | `void write_config(std::uint64_t offset, gsl::span<std::byte const>)` | the driver writes to it |
 /// | `void activate(VirtioQueues&)` | the driver is ready (DRIVER_OK) |

@@ -224,7 +224,7 @@ class VirtioTransport {
     return has_status(VirtioStatus::driver_ok) && !has_status(VirtioStatus::needs_reset);
   }
 
-  [[nodiscard]] bool is_acceptable() const {
+  [[nodiscard]] bool is_acceptable() {
     std::uint64_t const chosen = registers_.driver_features;
     if ((chosen & ~offered()) != 0 || registers_.unknown_features) return false;
     if (!has_feature(VirtioFeature::version_1)) return false;
