@@ -11,6 +11,11 @@
 /// kernel.io_uring_disabled) each operation is carried out at once, by preadv and the like, in the
 /// thread that starts it; the guest sees no difference but the time.
 ///
+/// A write to the host's page cache is no more than a copy, but many file systems (ext4, say) would
+/// have a thread of the kernel make it, each time. So writes are made in the thread that starts
+/// them, at twice the speed and more. Should one be slow, because the host's storage has fallen
+/// behind, the next ones take the detour. With UseUring::always all do, and no thread ever waits.
+///
 /// **What a completed operation is worth.** A write is in the host's page cache: it survives the end
 /// of this process, a kill included. A flush that is complete has made all writes survive the
 /// machine's crash that were complete before it began (fdatasync); a durable write has done that
@@ -22,6 +27,7 @@
 #pragma once
 
 #include <poll.h>
+#include <time.h>
 
 #include <algorithm>
 #include <cstddef>
@@ -39,8 +45,12 @@ namespace portico {
 /// What a program wants to do with a disk.
 enum class DiskAccess : std::uint8_t { read_write, read_only };
 
-/// Whether to ask the host for io_uring.
-enum class UseUring : std::uint8_t { if_allowed, never };
+/// What is to go through io_uring, if the host allows it.
+enum class UseUring : std::uint8_t {
+  where_it_pays,  ///< not writes, as long as they are quick
+  always,
+  never
+};
 
 /// One thread at a time. The kernel works for the threads that start operations; one of those that
 /// ends takes them back, and then they are started again by whoever collects.
@@ -51,11 +61,12 @@ class UringFile : public detail::DiskFile {
 
   /// Throws std::system_error, with what is wrong with the file.
   explicit UringFile(std::string const& path, DiskAccess access = DiskAccess::read_write,
-                     UseUring use = UseUring::if_allowed)
+                     UseUring use = UseUring::where_it_pays)
       : DiskFile{path, access == DiskAccess::read_write ? O_RDWR : O_RDONLY},
         writable_{access == DiskAccess::read_write},
-        refused_{ECANCELED} {
-    if (use == UseUring::if_allowed) ring_ = Uring::open(most_calls, refused_);
+        refused_{ECANCELED},
+        writes_at_once_{use == UseUring::where_it_pays} {
+    if (use != UseUring::never) ring_ = Uring::open(most_calls, refused_);
   }
 
   UringFile(UringFile&& other) noexcept
@@ -65,7 +76,9 @@ class UringFile : public detail::DiskFile {
         complete_{std::move(other.complete_)},
         calls_{std::exchange(other.calls_, 0)},
         writable_{other.writable_},
-        refused_{other.refused_} {}
+        refused_{other.refused_},
+        writes_at_once_{other.writes_at_once_},
+        detours_{other.detours_} {}
 
   UringFile& operator=(UringFile&& other) noexcept {
     if (this == &other) return *this;
@@ -77,6 +90,8 @@ class UringFile : public detail::DiskFile {
     calls_ = std::exchange(other.calls_, 0);
     writable_ = other.writable_;
     refused_ = other.refused_;
+    writes_at_once_ = other.writes_at_once_;
+    detours_ = other.detours_;
     return *this;
   }
 
@@ -101,6 +116,7 @@ class UringFile : public detail::DiskFile {
       return true;
     }
     detail::begin(operation);
+    if (write_at_once(operation)) return true;
     call(operation);
     return false;
   }
@@ -147,6 +163,31 @@ class UringFile : public detail::DiskFile {
  private:
   void submit() {
     if (!ring_.submit()) do_without();
+  }
+
+  /// After a slow write so many are left to the kernel.
+  static constexpr unsigned detours_after_slowness = 256;
+
+  /// Whether the operation is complete; a flush may still belong to it.
+  [[nodiscard]] bool write_at_once(BlockOperation& operation) {
+    if (operation.kind != BlockOperation::Kind::write || !writes_at_once_) return false;
+    if (detours_ > 0) return --detours_, false;
+    std::int64_t const began = now();
+    while (operation.progress.step == BlockOperation::Progress::Step::move)
+      if (detail::conclude(operation, detail::make(fd(), detail::next_call(operation)))) {
+        // The time of a memory that is not in a hurry, and a millisecond.
+        if (now() - began > 1'000'000 + static_cast<std::int64_t>(operation.length))
+          detours_ = detours_after_slowness;
+        return true;
+      }
+    return false;
+  }
+
+  /// In nanoseconds.
+  static std::int64_t now() noexcept {
+    timespec time{};
+    ::clock_gettime(CLOCK_MONOTONIC, &time);
+    return std::int64_t{time.tv_sec} * 1'000'000'000 + time.tv_nsec;
   }
 
   /// The operation's next call is for the kernel, now or when there is room.
@@ -227,6 +268,8 @@ class UringFile : public detail::DiskFile {
   unsigned calls_ = 0;    ///< that the kernel has, or is about to get
   bool writable_;
   int refused_;
+  bool writes_at_once_;
+  unsigned detours_ = 0;  ///< writes that are left to the kernel, still
 };
 
 static_assert(BlockStore<UringFile> && SynchronousBlockStore<UringFile>);

@@ -122,7 +122,16 @@ std::vector<std::size_t> cuts(std::size_t length, std::mt19937& random) {
 constexpr std::size_t disk_bytes = 256 * 1024;
 
 /// Each kind of disk, over the same file.
-enum class Made { memory, write_back, power_loss, uring, no_uring, in_variant, pausable };
+enum class Made {
+  memory,
+  write_back,
+  power_loss,
+  uring,
+  always_uring,
+  no_uring,
+  in_variant,
+  pausable
+};
 
 class EveryStore : public testing::TestWithParam<Made> {
  protected:
@@ -138,7 +147,10 @@ class EveryStore : public testing::TestWithParam<Made> {
       case Made::power_loss:
         return run(WriteBackFile{path_, Durability::power_loss}, test);
       case Made::uring: {
-        UringFile disk{path_};
+        return run(UringFile{path_}, test);
+      }
+      case Made::always_uring: {
+        UringFile disk{path_, DiskAccess::read_write, UseUring::always};
         if (disk.refused() != 0) GTEST_SKIP() << "io_uring: " << std::strerror(disk.refused());
         return run(std::move(disk), test);
       }
@@ -161,15 +173,15 @@ class EveryStore : public testing::TestWithParam<Made> {
 };
 
 std::string name_of_made(testing::TestParamInfo<Made> const& made) {
-  std::array<char const*, 7> const names{"memory",   "write_back", "power_loss", "uring",
-                                         "no_uring", "in_variant", "pausable"};
+  std::array<char const*, 8> const names{"memory",       "write_back", "power_loss", "uring",
+                                         "always_uring", "no_uring",   "in_variant", "pausable"};
   return names[static_cast<std::size_t>(made.param)];
 }
 
 INSTANTIATE_TEST_SUITE_P(, EveryStore,
                          testing::Values(Made::memory, Made::write_back, Made::power_loss,
-                                         Made::uring, Made::no_uring, Made::in_variant,
-                                         Made::pausable),
+                                         Made::uring, Made::always_uring, Made::no_uring,
+                                         Made::in_variant, Made::pausable),
                          name_of_made);
 
 TEST_P(EveryStore, DoesAsAModelDoes) {
@@ -302,10 +314,13 @@ class EveryFile : public testing::TestWithParam<UseUring> {
 };
 
 std::string name_of_use(testing::TestParamInfo<UseUring> const& use) {
-  return use.param == UseUring::never ? "never" : "if_allowed";
+  std::array<char const*, 3> const names{"where_it_pays", "always", "never"};
+  return names[static_cast<std::size_t>(use.param)];
 }
 
-INSTANTIATE_TEST_SUITE_P(, EveryFile, testing::Values(UseUring::if_allowed, UseUring::never),
+INSTANTIATE_TEST_SUITE_P(, EveryFile,
+                         testing::Values(UseUring::where_it_pays, UseUring::always,
+                                         UseUring::never),
                          name_of_use);
 
 TEST_P(EveryFile, SaysWhyThereIsNoIoUring) {
