@@ -556,6 +556,15 @@ TEST(FileOperation, FlushesWhatIsDurableAndOnlyWhenItIsWritten) {
   EXPECT_EQ(calls_of(operation, {512}).size(), 1U);
 }
 
+TEST(FileOperation, FlushesInOneCall) {
+  BlockOperation flush{.kind = Kind::flush};
+  auto const calls = calls_of(flush, {0});
+  EXPECT_EQ(calls[0].kind, detail::FileCall::Kind::sync);
+  EXPECT_EQ(flush.error, 0);
+  EXPECT_EQ(calls_of(flush, {-EIO}).size(), 1U);
+  EXPECT_EQ(flush.error, EIO);
+}
+
 TEST(FileOperation, WritesZerosWhereTheFileSystemHasNoRanges) {
   BlockOperation zeros{.kind = Kind::write_zeroes, .offset = 512, .length = 3 * 1024 * 1024 + 512};
   auto const calls = calls_of(zeros, {-EOPNOTSUPP, 1048576, 1000000, 1048576, 48576, 512});
