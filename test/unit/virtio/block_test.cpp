@@ -50,13 +50,16 @@ struct ManualDisk {
     std::size_t batches = 0;
     bool writable = true;
     bool discards = true;
-    int fails_with = 0;  ///< every operation
+    int fails_with = 0;              ///< every operation
+    std::uint64_t sectors_more = 0;  ///< that are not there
     Fd event{::eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC)};
     unsigned abandoned = 0;
   };
   std::shared_ptr<Shared> shared = std::make_shared<Shared>();
 
-  [[nodiscard]] std::uint64_t size() const { return shared->disk.size(); }
+  [[nodiscard]] std::uint64_t size() const {
+    return shared->disk.size() + shared->sectors_more * sector_bytes;
+  }
   [[nodiscard]] bool writable() const { return shared->writable; }
   [[nodiscard]] bool discards() const { return shared->discards; }
   bool start(BlockOperation& operation) {
@@ -531,6 +534,33 @@ TEST(VirtioBlock, RefusesRangesThatAreNoGood) {
                       ~(1ULL << Feature::discard | 1ULL << Feature::write_zeroes));
   EXPECT_EQ(status(VirtioBlockRequest::discard, {{0, 1, 0}}), unsupported);
   EXPECT_EQ(status(VirtioBlockRequest::write_zeroes, {{0, 1, 0}}), unsupported);
+}
+
+TEST(VirtioBlock, RefusesRangesThatWouldTakeTooLong) {
+  using Device = BasicBlock<ManualDisk>;
+  Manual manual;
+  manual.host().sectors_more = 1U << 20;
+  manual.driver.start();
+  auto const is_refused = [&](std::uint32_t type, std::uint32_t sectors) {
+    Bytes bytes(sizeof(Range));
+    std::memcpy(bytes.data() + 8, &sectors, sizeof sectors);
+    std::size_t const before = manual.host().seen.size();
+    manual.driver.add({.type = type}, bytes, 0);
+    manual.driver.kick(0);
+    return manual.host().seen.size() == before;
+  };
+  EXPECT_FALSE(is_refused(VirtioBlockRequest::discard, Device::most_discard_sectors));
+  EXPECT_TRUE(is_refused(VirtioBlockRequest::discard, Device::most_discard_sectors + 1));
+  EXPECT_FALSE(is_refused(VirtioBlockRequest::write_zeroes, Device::most_write_zeroes_sectors));
+  EXPECT_TRUE(is_refused(VirtioBlockRequest::write_zeroes, Device::most_write_zeroes_sectors + 1));
+}
+
+TEST(VirtioBlock, DoesNotTroubleTheDiskForNothing) {
+  Manual manual;
+  manual.driver.start();
+  EXPECT_EQ(manual.driver.in(5, 0).status, ok);
+  EXPECT_EQ(manual.driver.out(5, {}).status, ok);
+  EXPECT_TRUE(manual.host().seen.empty());
 }
 
 TEST(VirtioBlock, StopsAtARangeInWhichTheHostFails) {
