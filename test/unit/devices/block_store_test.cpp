@@ -537,6 +537,15 @@ TEST(FileOperation, TriesAgainAndGivesUpAtLast) {
     EXPECT_EQ(calls_of(flush, std::deque<std::int64_t>(detail::most_attempts, -error)).size(),
               std::size_t{detail::most_attempts});
     EXPECT_EQ(flush.error, error);
+    // Anything that was done begins the count anew.
+    Scattered memory{{512}};
+    BlockOperation read{.length = 512, .memory = memory.vectors};
+    std::deque<std::int64_t> answers(60, -error);
+    answers.push_back(100);
+    answers.insert(answers.end(), 60, -error);
+    answers.push_back(412);
+    EXPECT_EQ(calls_of(read, answers).size(), 122U);
+    EXPECT_EQ(read.error, 0);
   }
 }
 
@@ -621,6 +630,24 @@ TEST(PausableStore, HoldsWhatComesDuringAPause) {
   create_disk(folder.path("disk.img"), disk_bytes);
   holds_what_comes_during_a_pause(PausableStore{MemoryDisk{Bytes(disk_bytes)}});
   holds_what_comes_during_a_pause(PausableStore{UringFile{folder.path("disk.img")}});
+}
+
+TEST(PausableStore, FinishesWhatIsUnderWayAndTellsTheDevice) {
+  TemporaryFolder const folder;
+  create_disk(folder.path("disk.img"), disk_bytes);
+  PausableStore disk{UringFile{folder.path("disk.img")}};
+  if (disk.disk().refused() != 0) GTEST_SKIP() << "io_uring: " << disk.disk().refused();
+  BlockOperation flush{.kind = Kind::flush, .error = -1};
+  ASSERT_FALSE(disk.start(flush));
+  disk.pause();
+  EXPECT_EQ(flush.error, 0);
+  EXPECT_EQ(disk.in_flight(), 1U);  // the device has not been told yet
+  pollfd waiting{disk.descriptor(), POLLIN, 0};
+  ASSERT_EQ(::poll(&waiting, 1, 10'000), 1);
+  unsigned answered = 0;
+  disk.collect([&](BlockOperation&) { ++answered; });
+  EXPECT_EQ(answered, 1U);
+  disk.resume();
 }
 
 TEST(PausableStore, IsPausedWhileADeviceWorks) {

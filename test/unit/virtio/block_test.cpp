@@ -19,6 +19,7 @@
 #include <portico/virtio/mmio.hpp>
 
 #include "support/virtio_driver.hpp"
+#include "unit/devices/temporary_folder.hpp"
 
 namespace portico {
 namespace {
@@ -848,6 +849,81 @@ TEST(VirtioBlock, IsResetWhileItsDiskIsHeld) {
   driver.start();
   driver.device().disk().resume();
   EXPECT_EQ(driver.in(3).data, content(3, 1));
+}
+
+// --- On a real file
+
+class VirtioBlockOnAFile : public testing::TestWithParam<UseUring> {};
+
+INSTANTIATE_TEST_SUITE_P(, VirtioBlockOnAFile,
+                         testing::Values(UseUring::where_it_pays, UseUring::always,
+                                         UseUring::never));
+
+TEST_P(VirtioBlockOnAFile, IsAsAModelIsWhateverIsUnderWayAtAReset) {
+  constexpr std::uint64_t blocks = 64;  // of 4 KiB
+  constexpr std::uint32_t block_bytes = 4096;
+  struct Request {
+    Sent sent{};
+    std::uint64_t block = 0;
+    int value = -1;  // what is written; -1: it is read
+  };
+  TemporaryFolder const folder;
+  create_disk(folder.path("disk.img"), blocks * block_bytes);
+  Driver<Block> driver{
+      [&] { return Block{UringFile{folder.path("disk.img"), DiskAccess::read_write, GetParam()}}; },
+      2 * MiB};
+  std::mt19937 random{5};
+  std::array<int, blocks> model{};  // -1: nobody knows
+  for (int round = 0; round < 150; ++round) {
+    driver.start();
+    std::vector<Request> requests;
+    std::array<bool, blocks> busy{};
+    for (int count = 0; count < 40; ++count) {
+      std::uint64_t const block = random() % blocks;
+      if (std::exchange(busy[block], true)) continue;
+      Request request{.block = block};
+      if (random() % 2 == 0) request.value = static_cast<int>(random() % 200);
+      Header const header{
+          .type = request.value < 0 ? VirtioBlockRequest::in : VirtioBlockRequest::out,
+          .sector = block * block_bytes / 512};
+      if (request.value < 0)
+        request.sent = driver.add(header, {}, block_bytes, 1000);
+      else
+        request.sent =
+            driver.add(header, Bytes(block_bytes, static_cast<std::byte>(request.value)), 0, 1000);
+      requests.push_back(request);
+      if (random() % 8 == 0) driver.kick(0);
+    }
+    driver.kick(0);
+    std::size_t left = requests.size();
+    std::size_t const enough = random() % 3 == 0 ? random() % left : 0;
+    while (left > enough) {
+      auto const used = driver.queue(0).use();
+      if (!used) {
+        pollfd waiting{driver.watch.armed(), POLLIN, 0};
+        ASSERT_EQ(::poll(&waiting, 1, 10'000), 1);
+        ASSERT_TRUE(driver.event());
+        continue;
+      }
+      auto const found = std::ranges::find_if(
+          requests, [&](Request const& each) { return each.sent.head == used->head; });
+      ASSERT_NE(found, requests.end());
+      Answer const answer = driver.answer_to(found->sent, used->length);
+      ASSERT_EQ(answer.status, ok);
+      int& known = model[found->block];
+      if (found->value >= 0) {
+        known = found->value;
+      } else if (known >= 0) {
+        ASSERT_EQ(answer.data, Bytes(block_bytes, static_cast<std::byte>(known)));
+      }
+      found->block = blocks;  // answered
+      found->sent.head = 0xFFFF;
+      --left;
+    }
+    for (Request const& request : requests)
+      if (request.block < blocks && request.value >= 0) model[request.block] = -1;
+  }
+  EXPECT_EQ(driver.counts().host_failed, 0U);
 }
 
 }  // namespace
