@@ -28,7 +28,8 @@
 /// | has no room for a status | none; it comes back with length 0 |
 /// | is one in which the host failed: space, a medium, a file that became shorter | IOERR |
 ///
-/// A reset waits for what the host has begun.
+/// A reset waits for what the host has begun. A program that is to hold the disk while the guest
+/// runs makes it a PausableStore (devices/pausable_store.hpp).
 ///
 /// *Not emulated*: geometry, secure erase, lifetime, zones; a disk that changes its size.
 ///
