@@ -15,6 +15,7 @@
 //                    mode; not kvm_pvm, whose ring 0 is an incomplete emulation
 //   lasting_halts    a guest that halts wakes with its interrupt: not so in a laboratory that had
 //                    to take a QEMU older than 9.1 (test/lab/README.md)
+//   tap_device       /dev/net/tun makes an interface: CAP_NET_ADMIN, and the module tun
 //   capability(N)    KVM_CHECK_EXTENSION(N) on /dev/kvm answers more than 0
 //
 // The first unmet one ends the test: skipped, with its reason in one line, which the summary of
@@ -28,6 +29,8 @@
 
 #include <fcntl.h>
 #include <gtest/gtest.h>
+#include <linux/if_tun.h>
+#include <net/if.h>
 #include <sys/ioctl.h>
 #include <unistd.h>
 
@@ -119,6 +122,18 @@ inline std::string missing_lasting_halts(int) {
          ", which now and then loses what wakes a halt";
 }
 
+inline std::string missing_tap_device(int) {
+  int const file = ::open("/dev/net/tun", O_RDWR | O_CLOEXEC);
+  if (file < 0) return std::string{"/dev/net/tun: "} + std::strerror(errno);
+  ifreq request{};
+  std::strcpy(request.ifr_name, "portico%d");
+  request.ifr_flags = IFF_TAP | IFF_NO_PI;
+  int const result = ::ioctl(file, TUNSETIFF, &request);
+  int const error = errno;
+  ::close(file);
+  return result == 0 ? std::string{} : std::string{"TUNSETIFF: "} + std::strerror(error);
+}
+
 inline std::string missing_capability(int capability) {
   KvmDevice const device;
   if (!device.is_open()) return std::string{"/dev/kvm: "} + device.error();
@@ -162,6 +177,7 @@ namespace requirement {
 inline constexpr Requirement kvm{&detail::missing_kvm, 0, true};
 inline constexpr Requirement complete_vendor{&detail::missing_complete_vendor};
 inline constexpr Requirement lasting_halts{&detail::missing_lasting_halts};
+inline constexpr Requirement tap_device{&detail::missing_tap_device};
 
 constexpr Requirement capability(int number) {
   return Requirement{&detail::missing_capability, number};
@@ -174,17 +190,18 @@ constexpr Requirement capability(int number) {
 /// file.
 // The names are declared in the block so that `kvm` means the requirement even in a test inside
 // namespace portico, where it would be the namespace.
-#define PORTICO_REQUIRES(...)                                                   \
-  do {                                                                          \
-    auto const portico_unmet = [&] {                                            \
-      [[maybe_unused]] constexpr auto& kvm = ::portico::test::requirement::kvm; \
-      [[maybe_unused]] constexpr auto& complete_vendor =                        \
-          ::portico::test::requirement::complete_vendor;                        \
-      [[maybe_unused]] constexpr auto& lasting_halts =                          \
-          ::portico::test::requirement::lasting_halts;                          \
-      using ::portico::test::requirement::capability;                           \
-      return ::portico::test::detail::first_unmet(#__VA_ARGS__, {__VA_ARGS__}); \
-    }();                                                                        \
-    if (portico_unmet && portico_unmet->fails) FAIL() << portico_unmet->reason; \
-    if (portico_unmet) GTEST_SKIP() << portico_unmet->reason;                   \
+#define PORTICO_REQUIRES(...)                                                                 \
+  do {                                                                                        \
+    auto const portico_unmet = [&] {                                                          \
+      [[maybe_unused]] constexpr auto& kvm = ::portico::test::requirement::kvm;               \
+      [[maybe_unused]] constexpr auto& complete_vendor =                                      \
+          ::portico::test::requirement::complete_vendor;                                      \
+      [[maybe_unused]] constexpr auto& lasting_halts =                                        \
+          ::portico::test::requirement::lasting_halts;                                        \
+      [[maybe_unused]] constexpr auto& tap_device = ::portico::test::requirement::tap_device; \
+      using ::portico::test::requirement::capability;                                         \
+      return ::portico::test::detail::first_unmet(#__VA_ARGS__, {__VA_ARGS__});               \
+    }();                                                                                      \
+    if (portico_unmet && portico_unmet->fails) FAIL() << portico_unmet->reason;               \
+    if (portico_unmet) GTEST_SKIP() << portico_unmet->reason;                                 \
   } while (false)
