@@ -138,18 +138,28 @@ class ChainHome {
     return parts;
   }
 
-  /// The chain is used.
-  void take_back(std::unique_ptr<ChainParts> parts) noexcept {
+  /// The chain is used; the driver sees it with the next `publish`.
+  void fill(std::unique_ptr<ChainParts> parts) noexcept {
     if (parts->incarnation == incarnation_ && open_) {
       taken_[parts->head] = 0;
       --outstanding_;
       std::uint64_t const written = parts->written.passed;
-      ring_.put_used(next_used_, parts->head,
+      ring_.put_used(next_used_++, parts->head,
                      written <= 0xFFFF'FFFF ? static_cast<std::uint32_t>(written) : 0xFFFF'FFFF);
-      ring_.publish_used(++next_used_);
     }
     --lent_;
     if (spare_.size() < spare_.capacity()) spare_.push_back(std::move(parts));
+  }
+
+  /// The driver sees all that was filled.
+  void publish() noexcept {
+    if (open_) ring_.publish_used(next_used_);
+  }
+
+  /// The chain is used.
+  void take_back(std::unique_ptr<ChainParts> parts) noexcept {
+    fill(std::move(parts));
+    publish();
   }
 
   [[nodiscard]] bool is_current(ChainParts const& parts) const noexcept {

@@ -105,6 +105,16 @@ class VirtioQueue {
     if (taken_ > 0) --taken_;
   }
 
+  /// Gives `chains`, of this queue, back in one step: the driver sees all of them used, or none yet
+  /// (a packet in several receive buffers, 5.1.6.4). They are empty afterwards.
+  void complete(gsl::span<VirtioChain> chains) noexcept {
+    for (VirtioChain& chain : chains) {
+      Expects(chain.home_ == &home_ && chain.parts_ != nullptr);
+      home_.fill(std::move(chain.parts_));
+    }
+    home_.publish();
+  }
+
   /// Whether the driver has set it up and it may be used.
   [[nodiscard]] bool is_ready() const noexcept { return open_; }
 
