@@ -11,7 +11,9 @@
 /// input ends or the run does, and takes whole buffers in `write(bytes, limit)`. It never throws
 /// because of what a guest does, and a host that fails costs output, which is counted, never the
 /// guest. Any type with these functions is a console's backend; `ConsoleBackend` is the choice that
-/// a program makes at run time.
+/// a program makes at run time. It may have `input_descriptor()` and `output_descriptor()` besides,
+/// for devices that never block: what to wait for until `try_read` has a byte, or `write` takes one
+/// (-1: nothing).
 #pragma once
 
 #include <fcntl.h>
@@ -60,6 +62,8 @@ class LabelledOutput {
   /// Whether a finished line should be seen at once.
   [[nodiscard]] bool flushes_lines() const noexcept { return sink_->terminal() || !label_.empty(); }
 
+  [[nodiscard]] int output_descriptor() const noexcept { return sink_->fd(); }
+
   /// As OutputSink::write.
   Written write(gsl::span<std::uint8_t const> bytes, WaitLimit const& limit) noexcept {
     return sink_->write(label_, bytes, limit);
@@ -80,6 +84,8 @@ class StandardStreams : public LabelledOutput {
   [[nodiscard]] Input try_read() { return input_.try_read(); }
 
   [[nodiscard]] Input read(StopToken stop) { return input_.read(stop); }
+
+  [[nodiscard]] int input_descriptor() const noexcept { return input_.fd(); }
 
  private:
   SharedInput::Reader input_;
@@ -131,6 +137,8 @@ class FileSink : public LabelledOutput {
   [[nodiscard]] Input try_read() { return input_ ? input_->try_read() : Input{}; }
 
   [[nodiscard]] Input read(StopToken stop) { return input_ ? input_->read(stop) : Input{}; }
+
+  [[nodiscard]] int input_descriptor() const noexcept { return input_ ? input_->fd() : -1; }
 
  private:
   std::optional<SharedInput::Reader> input_;

@@ -86,6 +86,11 @@ class PseudoTerminal {
     return {InputStatus::byte, buffer_[next_++]};
   }
 
+  /// Both ways lead to the other end.
+  [[nodiscard]] int input_descriptor() const noexcept { return master_.get(); }
+
+  [[nodiscard]] int output_descriptor() const noexcept { return master_.get(); }
+
   /// A pseudo-terminal has no end of input: whoever leaves may come back.
   [[nodiscard]] Input read(StopToken stop) noexcept {
     for (;;) {

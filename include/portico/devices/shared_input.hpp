@@ -60,6 +60,9 @@ class SharedInput {
   SharedInput& operator=(SharedInput const&) = delete;
   ~SharedInput() = default;
 
+  /// The descriptor that the input comes from.
+  [[nodiscard]] int fd() const noexcept { return descriptor_; }
+
   /// How many guests wait at this moment.
   [[nodiscard]] std::size_t waiting() const {
     std::lock_guard const lock{mutex_};
@@ -164,6 +167,9 @@ class SharedInput::Reader {
   /// Waits for this guest's turn and for a byte: a byte, the end, or `cancelled` when `stop` says
   /// so.
   [[nodiscard]] Input read(StopToken stop) { return input_->read(guest_, turn_, stop); }
+
+  /// The descriptor that the input comes from; -1 if this guest gets none of it.
+  [[nodiscard]] int fd() const noexcept { return input_->serves(guest_) ? input_->fd() : -1; }
 
  private:
   SharedInput* input_;
