@@ -41,17 +41,17 @@ bool contains(std::string const& text, char const* part) {
   return text.find(part) != std::string::npos;
 }
 
-/// The host's end of an interface: it is up, and its packets of the experimental type come here.
+/// The host's end of an interface: it is up, and its packets of one type come here.
 class HostEnd {
  public:
-  explicit HostEnd(std::string const& name)
-      : socket_{::socket(AF_PACKET, SOCK_RAW | SOCK_CLOEXEC, htons(experimental))} {
+  explicit HostEnd(std::string const& name, std::uint16_t type = experimental)
+      : socket_{::socket(AF_PACKET, SOCK_RAW | SOCK_CLOEXEC, htons(type))} {
     ifreq request{};
     std::strncpy(request.ifr_name, name.c_str(), sizeof request.ifr_name - 1);
     if (::ioctl(socket_.get(), SIOCGIFINDEX, &request) != 0) throw_errno("SIOCGIFINDEX");
     sockaddr_ll address{};
     address.sll_family = AF_PACKET;
-    address.sll_protocol = htons(experimental);
+    address.sll_protocol = htons(type);
     address.sll_ifindex = request.ifr_ifindex;
     request.ifr_flags = IFF_UP;
     if (::ioctl(socket_.get(), SIOCSIFFLAGS, &request) != 0) throw_errno("SIOCSIFFLAGS");
@@ -146,6 +146,46 @@ TEST(Tap, TheHostFillsInAChecksum) {
       0);
   auto seen = host.take();
   ASSERT_EQ(seen.size(), packet.size());
+  seen[50] = packet[50];
+  seen[51] = packet[51];
+  EXPECT_EQ(seen, packet);
+}
+
+/// IPv4 and TCP, without options, from 192.0.2.1 to 192.0.2.2; the TCP checksum is left to others.
+std::vector<std::byte> a_segment(std::size_t size) {
+  auto packet = a_packet(size);
+  auto const put = [&](std::size_t at, std::initializer_list<unsigned> bytes) {
+    for (unsigned const byte : bytes) packet[at++] = static_cast<std::byte>(byte);
+  };
+  auto const length = static_cast<unsigned>(size - 14);
+  put(12, {0x08, 0x00});
+  put(14, {0x45, 0, length >> 8, length & 0xFF, 0, 1, 0x40, 0, 64, 6, 0, 0});
+  put(26, {192, 0, 2, 1, 192, 0, 2, 2});
+  put(34, {0x30, 0x39, 0x30, 0x3A, 0, 0, 0, 1, 0, 0, 0, 1, 0x50, 0x10, 0xFF, 0xFF, 0, 0, 0, 0});
+  unsigned sum = 0;
+  for (std::size_t at = 14; at < 34; at += 2)
+    sum += std::to_integer<unsigned>(packet[at]) << 8 | std::to_integer<unsigned>(packet[at + 1]);
+  sum = (sum & 0xFFFF) + (sum >> 16);
+  put(24, {~sum >> 8 & 0xFF, ~sum & 0xFF});
+  return packet;
+}
+
+TEST(Tap, ALargeSegmentIsTakenInOnePiece) {
+  PORTICO_REQUIRES(tap_device);
+  Tap tap{"portico%d"};
+  ASSERT_TRUE(tap.offloads().tcp4);
+  HostEnd const host{tap.name(), 0x0800};
+  auto const packet = a_segment(60'000);
+  auto const sent = send(tap, packet,
+                         {.flags = PacketHeader::needs_checksum,
+                          .gso_type = PacketHeader::tcp4,
+                          .header_length = 54,
+                          .segment_size = 1448,
+                          .checksum_start = 34,
+                          .checksum_offset = 16});
+  ASSERT_EQ(sent.error, 0) << std::strerror(sent.error);
+  auto seen = host.take();
+  ASSERT_EQ(seen.size(), packet.size()) << "the host cuts it only where it leaves";
   seen[50] = packet[50];
   seen[51] = packet[51];
   EXPECT_EQ(seen, packet);
