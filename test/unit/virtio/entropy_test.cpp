@@ -1,38 +1,11 @@
 // The entropy device, and with it the way of a buffer there and back.
 #include <gtest/gtest.h>
 
-#include <cstdlib>
-#include <new>
 #include <set>
 
 #include <portico/virtio/entropy.hpp>
 
 #include "support/virtio_driver.hpp"
-
-namespace {
-
-/// What `new` was called for, in all of this program.
-std::size_t allocations = 0;
-
-void* allocate(std::size_t size) {
-  ++allocations;
-  if (void* const memory = std::malloc(size)) return memory;
-  throw std::bad_alloc{};
-}
-
-}  // namespace
-
-void* operator new(std::size_t size) { return allocate(size); }
-
-void* operator new[](std::size_t size) { return allocate(size); }
-
-void operator delete(void* memory) noexcept { std::free(memory); }
-
-void operator delete[](void* memory) noexcept { std::free(memory); }
-
-void operator delete(void* memory, std::size_t) noexcept { std::free(memory); }
-
-void operator delete[](void* memory, std::size_t) noexcept { std::free(memory); }
 
 namespace portico {
 namespace {
@@ -120,26 +93,6 @@ TEST(VirtioEntropy, reads_nothing_of_a_buffer_that_no_driver_should_give) {
   rig.start();
   EXPECT_EQ(rig.request(0, std::vector<std::byte>(8), 0).size(), 0U);
   EXPECT_FALSE(rig.needs_reset());
-}
-
-TEST(VirtioQueue, allocates_nothing_once_it_is_warm) {
-  Rig rig;
-  rig.start();
-  auto const round = [&] {
-    for (std::uint64_t number = 0; number < 8; ++number) {
-      std::uint64_t const at = 0x8000 + 64 * number;
-      EXPECT_TRUE(rig.queue(0).add({{at, 7, true}, {at + 8, 9, true}, {at + 32, 3, true}},
-                                   0x4000 + 64 * number, number % 3));
-    }
-    rig.queue(0).publish();
-    std::size_t const before = allocations;
-    rig.write(0x050, 0);
-    std::size_t const during = allocations - before;
-    for (int number = 0; number < 8; ++number) EXPECT_EQ(rig.queue(0).use()->length, 19U);
-    return during;
-  };
-  EXPECT_GT(round(), 0U);
-  for (int number = 0; number < 20; ++number) EXPECT_EQ(round(), 0U);
 }
 
 TEST(HostEntropy, is_not_the_same_twice) {
