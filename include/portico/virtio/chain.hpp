@@ -14,8 +14,8 @@
 /// the vectors to `readv` and the like.
 ///
 /// A chain goes back to its queue exactly once: when it is completed, or destroyed. It may be kept
-/// for long, and chains may be completed in any order. After a reset of the device an old chain does
-/// nothing any more; its memory is still guest RAM, but belongs to somebody else in the guest. A
+/// for long, and chains may be completed in any order. After a reset of the device an old chain
+/// does nothing any more; its memory is still guest RAM, but belongs to somebody else in the guest. A
 /// chain is used under the same lock as its queue, and does not outlive the device.
 #pragma once
 

@@ -15,17 +15,16 @@
 ///
 /// Beside these three a device may have:
 ///
-/// | member | |
-/// | --- | --- |
-/// | `std::uint64_t features() const` | the bits of its own that it offers: 0 to 23, 50 to 63 |
-/// | `bool accepts(std::uint64_t features)` | whether it can work with what the driver has chosen |
-/// | `Config config() const` | its configuration: a trivially copyable structure of 256 bytes at most |
-/// | `void write_config(std::uint64_t offset, gsl::span<std::byte const>)` | the driver writes to it |
-/// | `void activate(VirtioQueues&)` | the driver is ready (DRIVER_OK) |
-/// | `void event(VirtioQueues&)` | what `queues.watch().arm(descriptor)` waited for has come |
-/// | `void reset()` | drop or wait for what is under way: when it returns nobody touches guest memory for this device any more |
-/// | `void reset_queue(std::size_t index)` | the same for one queue; VIRTIO_F_RING_RESET is offered then |
-/// | `State save() const`, `void load(State const&)` | what the guest can see beyond queues and registers |
+/// * `std::uint64_t features() const`: the bits of its own that it offers, 0 to 23 and 50 to 63
+/// * `bool accepts(std::uint64_t features)`: whether it can work with what the driver chose
+/// * `Config config() const`: its configuration, trivially copyable, 256 bytes at most
+/// * `void write_config(std::uint64_t offset, gsl::span<std::byte const>)`: the driver writes there
+/// * `void activate(VirtioQueues&)`: the driver is ready (DRIVER_OK)
+/// * `void event(VirtioQueues&)`: what `queues.watch().arm(descriptor)` waited for has come
+/// * `void reset()`: drops or waits for what is under way; when it returns nobody touches guest
+///   memory for this device any more
+/// * `void reset_queue(std::size_t index)`: the same for one queue; VIRTIO_F_RING_RESET is offered
+/// * `State`, `State save() const`, `void load(State const&)`: what the guest can see besides
 ///
 /// All are called one at a time, under the lock of the map's entry. Nobody raises interrupts: the
 /// transport does after each call, if the driver wants one. `notified` is called only between

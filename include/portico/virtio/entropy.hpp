@@ -12,8 +12,8 @@
 /// *Not emulated*: nothing; the device has no features and no configuration.
 ///
 /// *What a hostile guest can do*: let the host compute 64 KiB of random numbers for each buffer. If
-/// the host has none, the device keeps the buffer and tries again at the next notification: one that
-/// comes back empty would not do (5.4.6.2).
+/// the host has none, the device keeps the buffer and tries again at the next notification: one
+/// that comes back empty would not do (5.4.6.2).
 #pragma once
 
 #include <sys/random.h>

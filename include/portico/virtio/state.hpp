@@ -1,7 +1,7 @@
 /// What a guest can see of a virtio device, as values.
 ///
 ///     #include <portico/virtio/state.hpp>
-///     using State = portico::VirtioState<2, int>;             // two queues, and an int of the device
+///     using State = portico::VirtioState<2, int>;         // two queues, and an int of the device
 ///     State const before{.registers = {.status = 11}, .device = 7};
 ///
 /// VirtioMmio's save() and load() take it.

@@ -38,7 +38,8 @@ class VirtioTransport {
   static constexpr std::uint32_t buffers_used = 1;  ///< of the interrupt status
   static constexpr std::uint32_t config_changed = 2;
 
-  /// What the calls take last: a device without events has no watch, and gets once more what it has.
+  /// What the calls take last: a device without events has no watch, and gets once more what it
+  /// has.
   using Waits = std::conditional_t<has_event, Watch, GuestMemory>;
 
   using State = VirtioState<queue_count, typename VirtioDeviceState<Device>::type>;
