@@ -15,8 +15,8 @@
 ///
 /// A chain goes back to its queue exactly once: when it is completed, or destroyed. It may be kept
 /// for long, and chains may be completed in any order. After a reset of the device an old chain
-/// does nothing any more; its memory is still guest RAM, but belongs to somebody else in the guest. A
-/// chain is used under the same lock as its queue, and does not outlive the device.
+/// does nothing any more; its memory is still guest RAM, but belongs to somebody else in the
+/// guest. A chain is used under the same lock as its queue, and does not outlive the device.
 #pragma once
 
 #include <sys/uio.h>
