@@ -17,6 +17,7 @@ class RunControl;
 class StopToken;
 class IrqLine;
 class Clock;
+class Watch;
 
 template <class Board, class... Options>
 class Machine;

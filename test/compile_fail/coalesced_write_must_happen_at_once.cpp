@@ -16,7 +16,7 @@ struct Timer {
 #endif
 };
 
-using Board = portico::DeviceMap<  // HERE
-    portico::Coalesced<portico::Port<0x40, Timer, portico::Irq<5>>>>;  // HERE
+using Entry = portico::Port<0x40, Timer, portico::Irq<5>>;
+using Board = portico::DeviceMap<portico::Coalesced<Entry>>;  // HERE
 
 portico::Stop run(portico::Machine<Board>& machine) { return machine.run(); }

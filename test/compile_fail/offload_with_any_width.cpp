@@ -15,7 +15,7 @@ struct Queues {
 #endif
 };
 
-using Board = portico::DeviceMap<  // HERE
-    portico::Offload<portico::Mmio<0x1000, Queues>, portico::AnyWidth>>;  // HERE
+using Entry = portico::Mmio<0x1000, Queues>;
+using Board = portico::DeviceMap<portico::Offload<Entry, portico::AnyWidth>>;  // HERE
 
 portico::Stop run(portico::Machine<Board>& machine) { return machine.run(); }

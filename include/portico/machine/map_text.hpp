@@ -62,6 +62,8 @@ std::string map_text() {
     if (entry.has_irq)
       detail::append(text, "  irq %u %s%s", entry.irq, entry.level ? "level" : "edge",
                      entry.shared ? " shared" : "");
+    if (entry.offloaded) text += "  offloaded";
+    if (entry.coalesced) text += "  coalesced";
     text += '\n';
     for (RegisterInfo const& reg : Board::registers_at(index)) {
       detail::append(text, "        +0x%02llx  %s%s  ", static_cast<unsigned long long>(reg.offset),

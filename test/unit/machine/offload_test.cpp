@@ -13,6 +13,7 @@
 
 #include <portico/device/coalesced.hpp>
 #include <portico/device/offload.hpp>
+#include <portico/machine/map_text.hpp>
 
 #include "support/fake_hypervisor.hpp"
 
@@ -286,6 +287,13 @@ TEST_F(CoalescedMachine, TellsTheVmOfEachRegister) {
     EXPECT_EQ(zones[1].pio, 0U);
   }
   EXPECT_EQ(told.order, (std::vector<std::string>{"+zone", "+zone", "-zone", "-zone"}));
+}
+
+TEST(MapText, SaysWhereAnEntryWorks) {
+  EXPECT_NE(map_text<Gathering>().find("Log  coalesced\n"), std::string::npos)
+      << map_text<Gathering>();
+  EXPECT_NE(map_text<Board>().find("Bells  irq 5 level  offloaded\n"), std::string::npos)
+      << map_text<Board>();
 }
 
 TEST_F(CoalescedMachine, WhatWasGatheredComesBeforeTheExit) {
