@@ -14,7 +14,8 @@
 ///     };
 ///     static_assert(portico::acpi_role_of<Uart>().hid == "PNP0501");
 ///
-/// A device that says nothing is in no table. Sources: ACPI specification 6.4, sections 4.8.3 and
+/// A device that says nothing is in no table; neither is one whose `is_present()` is false: a place
+/// that this machine leaves empty. Sources: ACPI specification 6.4, sections 4.8.3 and
 /// 6.1.5.
 #pragma once
 
@@ -40,11 +41,12 @@ struct AcpiReset {
   std::uint8_t value = 0;
 };
 
-/// All that a device's type says about itself.
+/// All that a device says about itself.
 struct AcpiRole {
   std::string_view hid{};  ///< hardware ID: "PNP0501", "LNRO0005"; empty: no device object
   std::optional<AcpiPowerManagement> power{};
   std::optional<AcpiReset> reset{};
+  bool present = true;  ///< otherwise the guest is told nothing of the whole entry
 };
 
 /// What `Device` says in its members acpi_hid, acpi_power and acpi_reset.
@@ -54,6 +56,14 @@ constexpr AcpiRole acpi_role_of() {
   if constexpr (requires { Device::acpi_hid; }) role.hid = Device::acpi_hid;
   if constexpr (requires { Device::acpi_power; }) role.power = Device::acpi_power;
   if constexpr (requires { Device::acpi_reset; }) role.reset = Device::acpi_reset;
+  return role;
+}
+
+/// The same, and whether it is there.
+template <class Device>
+AcpiRole acpi_role_of([[maybe_unused]] Device const& device) {
+  AcpiRole role = acpi_role_of<Device>();
+  if constexpr (requires { device.is_present(); }) role.present = device.is_present();
   return role;
 }
 

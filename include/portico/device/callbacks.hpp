@@ -19,7 +19,7 @@ namespace portico::detail {
 
 template <class Held>
 [[gnu::always_inline]] constexpr auto& device_in(Held& held) noexcept {
-  if constexpr (DeviceOf<Held>::locked)
+  if constexpr (DeviceOf<std::remove_const_t<Held>>::locked)
     return held.device();
   else
     return held;

@@ -173,8 +173,8 @@ class DynamicMap {
 
   /// How the device of a placement is described to a guest.
   [[nodiscard]] AcpiRole acpi_role_of(std::size_t entry) const {
-    return match(*slots_[entry], []<class Held>(Held const&) {
-      return portico::acpi_role_of<typename detail::DeviceOf<Held>::type>();
+    return match(*slots_[entry], []<class Held>(Held const& held) {
+      return portico::acpi_role_of(detail::device_in(held));
     });
   }
 

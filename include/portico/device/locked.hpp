@@ -45,6 +45,8 @@ class Locked {
   /// The device itself; take `mutex()` while vCPUs run.
   [[nodiscard]] Device& device() noexcept { return device_; }
 
+  [[nodiscard]] Device const& device() const noexcept { return device_; }
+
   [[nodiscard]] std::mutex& mutex() noexcept { return mutex_; }
 
  private:

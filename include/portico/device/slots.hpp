@@ -58,6 +58,13 @@ class Slots<std::index_sequence<Index...>, Entries...>
     return static_cast<Slot<Wanted, typename EntryTraits<TypeAt<Wanted, Entries...>>::Held>&>(*this)
         .held;
   }
+
+  template <std::size_t Wanted>
+  [[nodiscard]] constexpr auto const& held() const noexcept {
+    return static_cast<Slot<Wanted, typename EntryTraits<TypeAt<Wanted, Entries...>>::Held> const&>(
+               *this)
+        .held;
+  }
 };
 
 /// How many entries have a device of this type.

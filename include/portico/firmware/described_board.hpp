@@ -1,5 +1,6 @@
 /// A board as its tables see it: each device that a guest is told about, where it stands and how it
-/// interrupts. It is derived from the map, so there is no second list.
+/// interrupts. It is derived from the map, so there is no second list. An entry whose device is not
+/// there (acpi_role.hpp) is left out.
 ///
 ///     #include <portico/device/device_map.hpp>
 ///     #include <portico/firmware/described_board.hpp>
@@ -44,7 +45,7 @@ struct DescribedDevice {
   bool shared = false;
 };
 
-/// All entries, in the map's order.
+/// All entries that are there, in the map's order.
 struct DescribedBoard {
   std::vector<DescribedDevice> devices{};
 
@@ -80,9 +81,8 @@ struct DescribedBoard {
 namespace detail {
 
 template <class Board, std::size_t... Index>
-std::vector<AcpiRole> static_roles(std::index_sequence<Index...>) {
-  return {acpi_role_of<
-      std::remove_cvref_t<decltype(std::declval<Board&>().template at<Index>())>>()...};
+std::vector<AcpiRole> roles([[maybe_unused]] Board const& board, std::index_sequence<Index...>) {
+  return {acpi_role_of(board.template at<Index>())...};
 }
 
 }  // namespace detail
@@ -92,8 +92,9 @@ template <class Board>
 DescribedBoard describe_board([[maybe_unused]] Board const& board) {
   DescribedBoard described;
   if constexpr (requires { Board::entries; }) {
-    auto const roles = detail::static_roles<Board>(std::make_index_sequence<Board::size>{});
+    auto const roles = detail::roles(board, std::make_index_sequence<Board::size>{});
     for (std::size_t index = 0; index < Board::size; ++index) {
+      if (!roles[index].present) continue;
       auto const& entry = Board::entries[index];
       DescribedDevice device{
           std::string{entry.name}, roles[index], {}, {}, entry.level, entry.shared};
@@ -107,8 +108,10 @@ DescribedBoard describe_board([[maybe_unused]] Board const& board) {
   } else {
     for (std::size_t index = 0; index < board.placements().size(); ++index) {
       auto const& where = board.placements()[index];
+      AcpiRole const role = board.acpi_role_of(index);
+      if (!role.present) continue;
       described.devices.push_back({where.name,
-                                   board.acpi_role_of(index),
+                                   role,
                                    {{where.space, where.base, where.size}},
                                    where.irq,
                                    where.level,

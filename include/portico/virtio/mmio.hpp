@@ -100,8 +100,8 @@ class VirtioMmio {
   /// r-  2: not the legacy layout.
   std::uint32_t version() { return 2; }
 
-  /// r-  What the device is (chapter 5).
-  std::uint32_t device_id() { return Device::virtio_id; }
+  /// r-  What the device is (chapter 5); 0 where there is none.
+  std::uint32_t device_id() { return is_present() ? Device::virtio_id : 0; }
 
   /// r-  "PRTO".
   std::uint32_t vendor_id() { return 0x4F54'5250; }
@@ -250,6 +250,14 @@ class VirtioMmio {
 
   /// The device itself; under the lock of the map's entry while vCPUs run.
   [[nodiscard]] Device& device() noexcept { return transport_.device(); }
+
+  /// False for an OptionalVirtio without its device: no table tells a guest of it.
+  [[nodiscard]] bool is_present() const noexcept {
+    if constexpr (requires(Device const& device) { device.is_present(); })
+      return transport_.device().is_present();
+    else
+      return true;
+  }
 
   /// Buffers that the device holds are saved as to be taken again.
   [[nodiscard]] State save() const { return transport_.save(); }

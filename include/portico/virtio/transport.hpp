@@ -71,6 +71,8 @@ class VirtioTransport {
   /// The device itself; under the lock of the map's entry while vCPUs run.
   [[nodiscard]] Device& device() noexcept { return device_; }
 
+  [[nodiscard]] Device const& device() const noexcept { return device_; }
+
   /// What the driver has set.
   [[nodiscard]] VirtioRegisters& registers() noexcept { return registers_; }
 
