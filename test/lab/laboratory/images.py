@@ -9,17 +9,20 @@
   guest/vmlinux    the same, uncompressed: an ELF file with a PVH entry, up 4 s earlier; so the
                    laboratory boots it, too
   guest/initrd     prints a marker, runs a script from the command line, powers off
+  guest/ext4.tar   ext4's modules, mke2fs and e2fsck with their libraries: a disk for a guest
 """
 
+import io
 import lzma
 import os
 import pathlib
 import re
 import struct
+import tarfile
 import zlib
 
 from . import LaboratoryError
-from .packages import remove
+from .packages import is_complete, remove
 
 HERE = pathlib.Path(__file__).resolve().parent.parent
 
@@ -28,11 +31,15 @@ LABORATORY_MODULES = ['virtio_pci', 'virtio_console', '9p', '9pnet_virtio', 'ove
 GUEST_MODULES = ['virtio_pci', 'virtio_mmio', 'virtio_blk', 'virtio_net', 'virtio_console',
                  'virtio_rng', '9p', '9pnet_virtio', 'pvpanic_mmio']
 
+# For the guest's ext4. jbd2 asks for crc32c by what it does, not by its name.
+EXT4_MODULES = ['crc32c_generic', 'ext4']
+EXT4_PROGRAMS = ['mke2fs', 'e2fsck']
+EXT4_LIBRARIES = re.compile(r'lib(ext2fs|e2p|com_err|blkid|uuid|c)\.so\.[0-9]+|ld-linux-x86-64\.so\.2')
 
 # Of the kernel's 400 MiB, the kernel and what is near to these modules.
 KERNEL_FILES = re.compile(r'boot/vmlinuz-'
                           r'|lib/modules/[^/]+/kernel/(arch/x86/kvm|virt|crypto|lib|fs/(9p|fscache|'
-                          r'netfs|overlayfs|fuse|ext4|jbd2)|net/(9p|core|vmw_vsock)|drivers/(block|char|'
+                          r'netfs|overlayfs|fuse|ext4|jbd2|mbcache)|net/(9p|core|vmw_vsock)|drivers/(block|char|'
                           r'crypto/ccp|misc/pvpanic|net/[^/]+\.ko|vhost|virtio))')
 
 
@@ -62,6 +69,7 @@ class Images:
         self.initrd = self.folder / 'initrd'
         replace(self.initrd, self._initial_file_system('init', LABORATORY_MODULES, modules))
         replace(guest / 'initrd', self._initial_file_system('guest-init', GUEST_MODULES, modules))
+        replace(guest / 'ext4.tar', self._ext4(modules))
 
     def _unpack_kernel(self):
         folder = self.folder / 'kernel'
@@ -83,6 +91,35 @@ class Images:
             if (folder / place).is_file():
                 return folder / place
         raise LaboratoryError('busybox-static has no busybox where it is expected')
+
+    def _ext4(self, modules):
+        folder = self.folder / 'e2fsprogs'
+        names = [] if is_complete(folder) else self.packages.closure('e2fsprogs')
+        self.packages.unpack(names, folder)
+        files = {}
+        for path in folder.rglob('*'):
+            if path.name in EXT4_PROGRAMS and path.parent.name == 'sbin':
+                name = f'sbin/{path.name}'
+            elif EXT4_LIBRARIES.fullmatch(path.name):
+                # The programs name their loader by this path.
+                name = ('lib64/' if path.name.startswith('ld-') else 'lib/') + path.name
+            else:
+                continue
+            if path.is_symlink() and os.path.isabs(os.readlink(path)):
+                path = folder / os.readlink(path).lstrip('/')
+            files[name] = path.read_bytes()
+        there = modules.in_order(GUEST_MODULES)
+        more = [name for name in modules.in_order(EXT4_MODULES) if name not in there]
+        files.update({f'modules/{name}.ko': modules.content(name) for name in more})
+        files['modules/ext4.order'] = ''.join(f'{name}\n' for name in more).encode()
+
+        archive = io.BytesIO()
+        with tarfile.open(fileobj=archive, mode='w', format=tarfile.USTAR_FORMAT) as tar:
+            for name, content in sorted(files.items()):
+                member = tarfile.TarInfo(name)
+                member.size, member.mode = len(content), 0o755
+                tar.addfile(member, io.BytesIO(content))
+        return archive.getvalue()
 
     def _initial_file_system(self, init, wanted, modules):
         order = modules.in_order(wanted)

@@ -120,6 +120,15 @@ class Packages:
             return names
         return self._with_fresh_lists(ask)
 
+    def closure(self, name):
+        """The package and all that it depends on."""
+        def ask():
+            text = self._apt('apt-cache', 'depends', '--recurse', '--no-recommends', '--no-suggests',
+                             '--no-conflicts', '--no-breaks', '--no-replaces', '--no-enhances', name)
+            # A package that exists stands at the beginning of a line, and a virtual one in brackets.
+            return re.findall(r'^([a-z0-9][a-z0-9+.-]*)$', text, re.MULTILINE)
+        return self._with_fresh_lists(ask)
+
     def _fetch(self, names, what):
         folder = self.folder / 'archives'
         folder.mkdir(parents=True, exist_ok=True)
