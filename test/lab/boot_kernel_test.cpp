@@ -1,76 +1,22 @@
 // boot_kernel with Debian's kernel, unmodified: to its first process on each place of the interrupt
 // controllers, at its console, to each of its ends. *Long* ones are in the suite `long`.
 #include <gtest/gtest.h>
-#include <unistd.h>
 
-#include <chrono>
 #include <cstdint>
-#include <cstdio>
-#include <cstdlib>
 #include <string>
-#include <string_view>
 #include <vector>
 
-#include "abi/program.hpp"
-#include "support/requires.hpp"
+#include "linux_guest.hpp"
 
 namespace portico::test {
 namespace {
 
-using abi::Folder;
 using abi::Program;
 using abi::Result;
 using abi::Surroundings;
 
-std::string guest_file(std::string const& name) {
-  char const* const folder = std::getenv("PORTICO_LABORATORY");
-  return std::string{folder == nullptr ? "build/lab" : folder} + "/guest/" + name;
-}
-
-/// What a boot is to be like.
-struct Wanted {
-  std::string kernel = "vmlinux";
-  std::string irqchip = "kernel";
-  unsigned cpus = 1;
-  std::string script{};  ///< for the guest's shell, without double quotes
-  std::string end = "poweroff";
-};
-
-class BootKernelLinux : public testing::Test {
+class BootKernelLinux : public LinuxGuest {
  protected:
-  void SetUp() override {
-    PORTICO_REQUIRES(kvm, complete_vendor);
-    for (char const* const file : {"vmlinux", "vmlinuz", "initrd"})
-      if (::access(guest_file(file).c_str(), R_OK) != 0)
-        GTEST_SKIP() << "requires the guest kernel of ./dev lab prepare";
-  }
-
-  static std::vector<std::string> arguments(Wanted const& wanted) {
-    return {"--kernel",
-            guest_file(wanted.kernel),
-            "--initrd",
-            guest_file("initrd"),
-            "--irqchip",
-            wanted.irqchip,
-            "--cpus",
-            std::to_string(wanted.cpus),
-            "--timeout",
-            std::to_string(80 * time_scale()),
-            "--append",
-            "console=ttyS0 quiet panic=-1 pci=off portico.end=" + wanted.end +
-                " portico.script=\"" + wanted.script + "\""};
-  }
-
-  /// Boots without a terminal, and runs the script to its end.
-  Result boot(Wanted const& wanted) {
-    Surroundings surroundings;
-    surroundings.program = "boot_kernel";
-    Result const result = abi::run(folder_, arguments(wanted), surroundings);
-    EXPECT_NE(result.out.find("PORTICO-GUEST-UP "), std::string::npos)
-        << result.out << result.error;
-    return result;
-  }
-
   /// Boots, and looks at processors and controllers from inside.
   void expect_boot(Wanted wanted) {
     wanted.script =
@@ -93,8 +39,6 @@ class BootKernelLinux : public testing::Test {
     surroundings.program = "boot_kernel";
     return Program{folder_, arguments(wanted), surroundings};
   }
-
-  Folder folder_;
 };
 
 // --- In minutes
@@ -157,18 +101,6 @@ TEST_F(LongBootKernelLinux, ItsUsualCommandLineMakesTheConsoleUsable) {
   EXPECT_NE(result.out.find("Command line: console=ttyS0 panic=-1 pci=off\r\n"), std::string::npos)
       << result.out;
   EXPECT_NE(result.out.find("PORTICO-GUEST-UP "), std::string::npos) << result.out;
-}
-
-/// As `crc32` adds up: IEEE 802.3's, in eight hexadecimal digits.
-std::string crc32(std::string_view bytes) {
-  std::uint32_t sum = ~0U;
-  for (char const byte : bytes) {
-    sum ^= static_cast<std::uint8_t>(byte);
-    for (int bit = 0; bit < 8; ++bit) sum = sum >> 1 ^ ((sum & 1) != 0 ? 0xEDB8'8320U : 0U);
-  }
-  char text[16];
-  std::snprintf(text, sizeof text, "%08x", ~sum);
-  return text;
 }
 
 TEST_F(LongBootKernelLinux, A64KiBPasteArrivesWhole) {
