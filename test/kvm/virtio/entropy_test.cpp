@@ -23,5 +23,10 @@ TEST(VirtioEntropyOnKvm, FillsBuffersUnderALock) {
   expect_numbers<UnderALock<Entropy>>();
 }
 
+TEST(VirtioEntropyOnKvm, FillsBuffersOnItsOwnThread) {
+  PORTICO_REQUIRES(kvm, lasting_halts);
+  expect_numbers<OnItsOwnThread<Entropy>>();
+}
+
 }  // namespace
 }  // namespace portico::test

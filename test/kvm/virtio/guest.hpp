@@ -15,6 +15,7 @@
 #include <utility>
 
 #include <portico/device/locked.hpp>
+#include <portico/device/offload.hpp>
 #include <portico/devices/debug_exit.hpp>
 #include <portico/portico.hpp>
 #include <portico/virtio/mmio.hpp>
@@ -123,5 +124,7 @@ template <class Device>
 using OnTheVcpusThread = Mmio<0xD000'0000, VirtioMmio<Device>, Irq<5>>;
 template <class Device>
 using UnderALock = Mmio<0xD000'0000, Locked<VirtioMmio<Device>>, Irq<5>>;
+template <class Device>
+using OnItsOwnThread = Offload<Mmio<0xD000'0000, VirtioMmio<Device>, Irq<5>>>;
 
 }  // namespace portico::test
