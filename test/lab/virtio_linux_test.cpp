@@ -64,7 +64,7 @@ TEST_F(VirtioDiskLinux, MakesFillsChecksAndRemountsExt4AndBindsItsDriverAgain) {
   EXPECT_EQ(result.status, 0) << result.error;
   expect_said(result, {"disk0\r\n", "vdb is read-only\r\n", "first check passed\r\n", "unbound\r\n",
                        "\n6\r\n", "second check passed\r\n",
-                       "disk=" + crc32(folder_.read("disk.img").value()) + "\r\n"});
+                       "disk=" + crc32(folder_.read("disk.img").value()) + " "});
 }
 
 // --- Longer
@@ -89,7 +89,7 @@ TEST_F(LongVirtioDiskLinux, WorksOnEachControllerAndWithSeveralProcessors) {
                         "head -c 8 /dev/hwrng | wc -c",
               .options = {"--disk", disk}});
     EXPECT_EQ(result.status, 0) << result.error;
-    expect_said(result, {"disk=" + crc32(folder_.read("disk.img").value()) + "\r\n", "\n8\r\n"});
+    expect_said(result, {"disk=" + crc32(folder_.read("disk.img").value()) + " ", "\n8\r\n"});
   }
 }
 
