@@ -2,6 +2,8 @@
 
 #include <CLI/CLI.hpp>
 
+#include <string_view>
+
 #include <portico/base/bytes.hpp>
 
 namespace boot_kernel {
@@ -21,7 +23,17 @@ constexpr char const* endings =
 struct Raw {
   std::string memory = "256M", cpus = "1", irqchip = "kernel";
   std::optional<std::string> timeout;
+  std::vector<std::string> disks;
 };
+
+/// FILE, or FILE,readonly; any other comma belongs to the name.
+Disk disk(std::string const& text) {
+  constexpr std::string_view suffix = ",readonly";
+  Disk disk{text, text.ends_with(suffix)};
+  if (disk.read_only) disk.file.resize(text.size() - suffix.size());
+  if (disk.file.empty()) throw WrongUse{"--disk " + text + ": a file is expected"};
+  return disk;
+}
 
 Options checked(Raw const& raw, Options options) {
   auto const memory = examples::size_in_bytes(raw.memory);
@@ -43,6 +55,9 @@ Options checked(Raw const& raw, Options options) {
   if (options.irqchip == Irqchip::user && options.cpus > 1)
     throw WrongUse{"--cpus " + raw.cpus +
                    ": with --irqchip user there are no local APICs, so 1 is the most"};
+  if (raw.disks.size() > max_disks)
+    throw WrongUse{"--disk " + raw.disks[max_disks] + ": 2 disks are the most"};
+  for (std::string const& text : raw.disks) options.disks.push_back(disk(text));
   if (raw.timeout) options.timeout = examples::time_limit(*raw.timeout);
   return options;
 }
@@ -73,6 +88,10 @@ examples::Parsed<Options> parse(int argc, char** argv) {
   app.add_option("--irqchip", raw.irqchip,
                  "where interrupt controllers and timer are: kernel (default), split, user")
       ->type_name("KIND");
+  app.add_option("--disk", raw.disks, "a virtio disk: a raw image; may be given twice")
+      ->type_name("FILE[,readonly]")
+      ->allow_extra_args(false);
+  app.add_option("--net", options.tap, "a virtio network: a tap of the host")->type_name("TAP");
   app.add_option("--timeout", raw.timeout, "stop a guest that has not ended by then")
       ->type_name("SECONDS");
   examples::add_options(app, options.watching);

@@ -29,6 +29,15 @@ enum class Irqchip : std::uint8_t { kernel, split, user };
 /// Processors at most.
 inline constexpr unsigned max_cpus = 8;
 
+/// Disks at most.
+inline constexpr unsigned max_disks = 2;
+
+/// A file that is a disk of the guest's.
+struct Disk {
+  std::string file;
+  bool read_only = false;
+};
+
 /// What the user asked for; checked as far as that needs no file.
 struct Options {
   std::string kernel;
@@ -38,7 +47,9 @@ struct Options {
   std::uint64_t memory = 0;           ///< bytes
   unsigned cpus = 1;
   Irqchip irqchip = Irqchip::kernel;
-  double timeout = 0;  ///< seconds; 0: none
+  std::vector<Disk> disks;  ///< max_disks at most
+  std::string tap;          ///< a network interface of the host; empty: none
+  double timeout = 0;       ///< seconds; 0: none
   examples::Watching watching;
 };
 

@@ -2,9 +2,11 @@
 #pragma once
 
 #include <cstdint>
+#include <string>
 #include <utility>
 
 #include <portico/device/locked.hpp>
+#include <portico/device/offload.hpp>
 #include <portico/devices/acpi_power.hpp>
 #include <portico/devices/console_backend.hpp>
 #include <portico/devices/debug_exit.hpp>
@@ -19,6 +21,10 @@
 #include <portico/devices/uart16550.hpp>
 #include <portico/machine/booting.hpp>
 #include <portico/portico.hpp>
+#include <portico/virtio/block.hpp>
+#include <portico/virtio/entropy.hpp>
+#include <portico/virtio/mmio.hpp>
+#include <portico/virtio/optional.hpp>
 
 #include "options.hpp"
 
@@ -51,6 +57,13 @@ struct TerminalStreams : portico::StandardStreams {
 
 using Uart = portico::Uart16550<TerminalStreams>;
 
+/// A virtio device in place number `Place`, which works on a thread of its own.
+template <unsigned Place, class Device, unsigned Line, portico::FixedText Name>
+using Virtio = portico::Offload<
+    Mmio<0xFEB0'0000 + 0x200 * Place, portico::VirtioMmio<Device>, Irq<Line>, Named<Name>>>;
+
+using AnyDisk = portico::OptionalVirtio<portico::Block>;
+
 /// What every PC has, and then its controllers.
 template <class... Controllers>
 struct Board : portico::DeviceMap<
@@ -62,13 +75,27 @@ struct Board : portico::DeviceMap<
                    Port<0xF4, portico::DebugExit<>, Named<"debug exit">>,
                    Port<0x505, portico::PvPanic, Named<"pvpanic">>,
                    Port<0x600, portico::AcpiPower, Irq<9, Level>, Named<"acpi">>,
-                   Port<0xCF9, portico::ResetControl, Named<"reset">>, Controllers...> {
+                   Port<0xCF9, portico::ResetControl, Named<"reset">>,
+                   Virtio<0, AnyDisk, 10, "disk0">, Virtio<1, AnyDisk, 11, "disk1">,
+                   Mmio<0xFEB0'0E00, Locked<portico::VirtioMmio<portico::Entropy>>, Irq<3>,
+                        Named<"entropy">>,
+                   Controllers...> {
   using Board::DeviceMap::DeviceMap;
 };
 
+/// Disk number `index` of those that the user named.
+inline AnyDisk make_disk(Options const& options, unsigned index) {
+  if (index >= options.disks.size()) return AnyDisk{};
+  Disk const& disk = options.disks[index];
+  return AnyDisk{std::in_place,
+                 portico::UringFile{disk.file, disk.read_only ? portico::DiskAccess::read_only
+                                                              : portico::DiskAccess::read_write},
+                 "disk" + std::to_string(index)};
+}
+
 /// A board; `controllers` make the devices of its last entries.
 template <class Made, class... Makers>
-Made make_board(Terminal const& terminal, Makers... controllers) {
+Made make_board(Options const& options, Terminal const& terminal, Makers... controllers) {
   return Made{[&] { return Uart{TerminalStreams{terminal}}; },
               [] { return portico::I8042{}; },
               [] { return portico::Mc146818<>{}; },
@@ -78,6 +105,9 @@ Made make_board(Terminal const& terminal, Makers... controllers) {
               portico::PvPanic{status::panic},
               [] { return portico::AcpiPower{}; },
               portico::ResetControl{},
+              [&] { return make_disk(options, 0); },
+              [&] { return make_disk(options, 1); },
+              portico::Entropy{},
               controllers...};
 }
 
@@ -97,7 +127,9 @@ struct InKernel {
   using Machine =
       portico::Machine<Board, portico::Vcpus<Max>, portico::HostCpuid, portico::KernelPit>;
 
-  static Board board(Terminal const& terminal) { return make_board<Board>(terminal); }
+  static Board board(Options const& options, Terminal const& terminal) {
+    return make_board<Board>(options, terminal);
+  }
 };
 
 /// Local APICs in KVM, the rest in the board.
@@ -106,9 +138,9 @@ struct Split {
   template <unsigned Max>
   using Machine = portico::Machine<Board, portico::Vcpus<Max>, portico::HostCpuid>;
 
-  static Board board(Terminal const& terminal) {
-    return make_board<Board>(terminal, made<portico::Pit8254>, made<Locked<portico::Pic8259A>>,
-                             made<portico::IoApic>);
+  static Board board(Options const& options, Terminal const& terminal) {
+    return make_board<Board>(options, terminal, made<portico::Pit8254>,
+                             made<Locked<portico::Pic8259A>>, made<portico::IoApic>);
   }
 };
 
@@ -118,8 +150,9 @@ struct InBoard {
   template <unsigned Max>
   using Machine = portico::Machine<Board, portico::Vcpus<Max>, portico::HostCpuid>;
 
-  static Board board(Terminal const& terminal) {
-    return make_board<Board>(terminal, made<portico::Pit8254>, made<Locked<portico::Pic8259A>>);
+  static Board board(Options const& options, Terminal const& terminal) {
+    return make_board<Board>(options, terminal, made<portico::Pit8254>,
+                             made<Locked<portico::Pic8259A>>);
   }
 };
 
@@ -132,7 +165,7 @@ class Pc : public Place::template Machine<Max> {
   static constexpr unsigned max_vcpus = Max;
 
   Pc(Options const& options, Terminal const& terminal)
-      : Pc{portico::GuestMemory{options.memory}, options.cpus, terminal} {
+      : Pc{portico::GuestMemory{options.memory}, options, terminal} {
     std::uint64_t below = 0;
     std::uint64_t above = 0;
     for (portico::Region const& region : this->memory().regions())
@@ -141,9 +174,9 @@ class Pc : public Place::template Machine<Max> {
   }
 
  private:
-  Pc(portico::GuestMemory memory, unsigned cpus, Terminal const& terminal)
-      : Machine{std::move(memory), [&] { return Place::board(terminal); },
-                portico::Vcpus<Max>{cpus}} {}
+  Pc(portico::GuestMemory memory, Options const& options, Terminal const& terminal)
+      : Machine{std::move(memory), [&] { return Place::board(options, terminal); },
+                portico::Vcpus<Max>{options.cpus}} {}
 };
 
 }  // namespace boot_kernel
