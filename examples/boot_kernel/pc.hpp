@@ -24,6 +24,7 @@
 #include <portico/virtio/block.hpp>
 #include <portico/virtio/entropy.hpp>
 #include <portico/virtio/mmio.hpp>
+#include <portico/virtio/net.hpp>
 #include <portico/virtio/optional.hpp>
 
 #include "options.hpp"
@@ -63,23 +64,25 @@ using Virtio = portico::Offload<
     Mmio<0xFEB0'0000 + 0x200 * Place, portico::VirtioMmio<Device>, Irq<Line>, Named<Name>>>;
 
 using AnyDisk = portico::OptionalVirtio<portico::Block>;
+using AnyNet = portico::OptionalVirtio<portico::BasicNet<portico::Tap>>;
 
 /// What every PC has, and then its controllers.
 template <class... Controllers>
-struct Board : portico::DeviceMap<
-                   Port<0x3F8, Uart, Irq<4>, Named<"com1">>,
-                   On<portico::I8042, Ranges<Ports<0x60>, Ports<0x64>>, Irq<1>, Named<"i8042">>,
-                   Port<0x70, portico::Mc146818<>, Irq<8>, Named<"rtc">>,
-                   Port<0x80, portico::PostPort, Named<"post">>,
-                   Port<0x92, portico::SystemControlPortA, Named<"port 92">>,
-                   Port<0xF4, portico::DebugExit<>, Named<"debug exit">>,
-                   Port<0x505, portico::PvPanic, Named<"pvpanic">>,
-                   Port<0x600, portico::AcpiPower, Irq<9, Level>, Named<"acpi">>,
-                   Port<0xCF9, portico::ResetControl, Named<"reset">>,
-                   Virtio<0, AnyDisk, 10, "disk0">, Virtio<1, AnyDisk, 11, "disk1">,
-                   Mmio<0xFEB0'0E00, Locked<portico::VirtioMmio<portico::Entropy>>, Irq<3>,
-                        Named<"entropy">>,
-                   Controllers...> {
+struct Board
+    : portico::DeviceMap<
+          Port<0x3F8, Uart, Irq<4>, Named<"com1">>,
+          On<portico::I8042, Ranges<Ports<0x60>, Ports<0x64>>, Irq<1>, Named<"i8042">>,
+          Port<0x70, portico::Mc146818<>, Irq<8>, Named<"rtc">>,
+          Port<0x80, portico::PostPort, Named<"post">>,
+          Port<0x92, portico::SystemControlPortA, Named<"port 92">>,
+          Port<0xF4, portico::DebugExit<>, Named<"debug exit">>,
+          Port<0x505, portico::PvPanic, Named<"pvpanic">>,
+          Port<0x600, portico::AcpiPower, Irq<9, Level>, Named<"acpi">>,
+          Port<0xCF9, portico::ResetControl, Named<"reset">>, Virtio<0, AnyDisk, 10, "disk0">,
+          Virtio<1, AnyDisk, 11, "disk1">, Virtio<2, AnyNet, 5, "net">,
+          Mmio<0xFEB0'0E00, Locked<portico::VirtioMmio<portico::Entropy>>, Irq<3>,
+               Named<"entropy">>,
+          Controllers...> {
   using Board::DeviceMap::DeviceMap;
 };
 
@@ -91,6 +94,11 @@ inline AnyDisk make_disk(Options const& options, unsigned index) {
                  portico::UringFile{disk.file, disk.read_only ? portico::DiskAccess::read_only
                                                               : portico::DiskAccess::read_write},
                  "disk" + std::to_string(index)};
+}
+
+/// The network card, if the user named a tap; the driver makes up its address.
+inline AnyNet make_net(Options const& options) {
+  return options.tap.empty() ? AnyNet{} : AnyNet{std::in_place, portico::Tap{options.tap}};
 }
 
 /// A board; `controllers` make the devices of its last entries.
@@ -107,6 +115,7 @@ Made make_board(Options const& options, Terminal const& terminal, Makers... cont
               portico::ResetControl{},
               [&] { return make_disk(options, 0); },
               [&] { return make_disk(options, 1); },
+              [&] { return make_net(options); },
               portico::Entropy{},
               controllers...};
 }

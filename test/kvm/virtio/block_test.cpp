@@ -38,8 +38,8 @@ constexpr std::array<Way, 4> ways{{{0, false}, {1, true}, {2, false}, {3, true}}
 /// waited for by interrupts.
 template <template <class> class Placed>
 void expect_disk_works(double exits) {
-  for (UseUring const use : {UseUring::if_allowed, UseUring::never}) {
-    SCOPED_TRACE(use == UseUring::never ? "without io_uring" : "with io_uring");
+  for (UseUring const use : {UseUring::where_it_pays, UseUring::always, UseUring::never}) {
+    SCOPED_TRACE("UseUring " + std::to_string(static_cast<int>(use)));
     abi::Folder folder;
     folder.write("disk.img", std::string(disk_bytes, '\0'));
     {

@@ -1,5 +1,4 @@
-// Linux's own virtio drivers on boot_kernel's devices: disks here; the other end of a network, and a
-// console, are in files of their own. *Long* ones are in the suite `long`.
+// Linux's own driver on boot_kernel's disks. *Long* ones are in the suite `long`.
 #include <gtest/gtest.h>
 #include <signal.h>
 #include <sys/mount.h>
