@@ -1,4 +1,4 @@
-// The virtio console under a guest's driver, over pipes: what it costs, and input while it halts.
+// The virtio console under a guest's driver, in each place, over pipes: what it costs, and input while it halts.
 #include <string>
 
 #include <portico/virtio/console.hpp>
@@ -9,23 +9,34 @@
 namespace portico::test {
 namespace {
 
-TEST(VirtioConsoleOnKvm, PrintsCheaplyAndGivesInputBack) {
-  PORTICO_REQUIRES(kvm, lasting_halts);
+/// What the guest prints: guest/virtio_console.c.
+std::string expected(std::size_t bytes) {
+  std::string line;
+  for (int index = 0; index < 8; ++index) line += ".portico";
+  line.back() = '\n';
+  std::string all;
+  while (all.size() < bytes) all += line;
+  return all;
+}
+
+template <template <class> class Placed>
+void expect_cheap_printing_and_an_echo() {
   Pipe keys;
   Pipe screen;
   SharedInput input{keys.out.get()};
   OutputSink output{screen.in.get()};
-  VirtioGuest<UnderALock<Console>> guest{
+  VirtioGuest<Placed<Console>> guest{
       "virtio_console",
       [&] { return Console{StandardStreams{input, output, 0}, ConsoleSize{132, 43}}; }};
   constexpr std::uint32_t printed = 4096;  // bytes of each part, and there are three
   std::thread typing{[&] {
     // Not before the guest has printed all, so that it has to wait.
-    std::size_t seen = 0;
-    while (seen < 3 * printed) {
+    std::string seen;
+    while (seen.size() < 3 * printed) {
       if (wait_for(screen.out.get(), POLLIN, {{}, 10'000 * time_scale()}) != Wait::ready) break;
-      seen += screen.available().size();
+      seen += screen.available();
     }
+    EXPECT_EQ(seen, expected(3 * printed));
     for (std::string const text : {"hello\n", "world\n", "end\n"}) {
       keys.put(text);
       std::string back;
@@ -43,7 +54,17 @@ TEST(VirtioConsoleOnKvm, PrintsCheaplyAndGivesInputBack) {
   auto const part = guest.part(printed);
   EXPECT_EQ(part.requests, 3 * printed);
   EXPECT_LT(part.exits_per_request(), 0.05) << "for a byte";
-  RecordProperty("exits_per_byte", std::to_string(part.exits_per_request()));
+  testing::Test::RecordProperty("exits_per_byte", std::to_string(part.exits_per_request()));
+}
+
+TEST(VirtioConsoleOnKvm, PrintsCheaplyAndGivesInputBackUnderALock) {
+  PORTICO_REQUIRES(kvm, lasting_halts);
+  expect_cheap_printing_and_an_echo<UnderALock>();
+}
+
+TEST(VirtioConsoleOnKvm, PrintsCheaplyAndGivesInputBackOnItsOwnThread) {
+  PORTICO_REQUIRES(kvm, lasting_halts);
+  expect_cheap_printing_and_an_echo<OnItsOwnThread>();
 }
 
 }  // namespace

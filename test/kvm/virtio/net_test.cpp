@@ -1,4 +1,4 @@
-// The virtio network device under a guest's driver; the other end of its wire is this test.
+// The virtio network device under a guest's driver, in each place; the other end of its wire is this test.
 #include <atomic>
 #include <utility>
 #include <vector>
@@ -37,10 +37,10 @@ unsigned other_end(PacketSocket& wire) {
   return returned;
 }
 
-TEST(VirtioNetOnKvm, FramesPassInBothDirections) {
-  PORTICO_REQUIRES(kvm, lasting_halts);
+template <template <class> class Placed>
+void expect_frames_both_ways() {
   auto ends = PacketSocket::pair();
-  VirtioGuest<UnderALock<Net>> guest{
+  VirtioGuest<Placed<Net>> guest{
       "virtio_net",
       [&] { return Net{std::move(ends.first), {.mac = MacAddress{2, 0, 0, 0, 0, 1}}}; }};
   std::atomic<unsigned> returned{0};
@@ -50,6 +50,16 @@ TEST(VirtioNetOnKvm, FramesPassInBothDirections) {
   EXPECT_EQ(returned.load(), frames + 1);
   EXPECT_NE(guest.text().find("32 frames there and back"), std::string::npos) << guest.text();
   EXPECT_NE(guest.text().find("0 failures"), std::string::npos) << guest.text();
+}
+
+TEST(VirtioNetOnKvm, FramesPassInBothDirectionsUnderALock) {
+  PORTICO_REQUIRES(kvm, lasting_halts);
+  expect_frames_both_ways<UnderALock>();
+}
+
+TEST(VirtioNetOnKvm, FramesPassInBothDirectionsOnItsOwnThread) {
+  PORTICO_REQUIRES(kvm, lasting_halts);
+  expect_frames_both_ways<OnItsOwnThread>();
 }
 
 }  // namespace
