@@ -4,8 +4,10 @@
 
 #include <atomic>
 #include <cstdio>
+#include <cstring>
 #include <memory>
 #include <optional>
+#include <stdexcept>
 #include <string>
 #include <thread>
 #include <variant>
@@ -14,6 +16,7 @@
 #include <portico/devices/shared_input.hpp>
 #include <portico/firmware/kernel_arguments.hpp>
 
+#include "../common/disk.hpp"
 #include "../common/ending.hpp"
 #include "../common/observers.hpp"
 #include "console.hpp"
@@ -134,6 +137,17 @@ int report(Machine& machine, Options const& options, portico::Stop const& stop, 
       [&](auto const&) { return tell(how, examples::failure); });
 }
 
+/// Says so if the host has failed in something that a disk was asked for; the guest knows already.
+template <class Card>
+void tell_of_disk(Card& card, Options const& options, unsigned index) {
+  auto const* const disk = card.device().get();
+  if (disk == nullptr || disk->counts().host_failed == 0) return;
+  std::fprintf(stderr, "boot_kernel: %s: %llu requests failed, the last one: %s\n",
+               options.disks[index].file.c_str(),
+               static_cast<unsigned long long>(disk->counts().host_failed),
+               std::strerror(disk->counts().last_error));
+}
+
 /// From a loaded machine to an exit status.
 template <class Machine>
 int run(Machine& machine, Options const& options, Console& console, portico::OutputSink& output) {
@@ -151,13 +165,33 @@ int run(Machine& machine, Options const& options, Console& console, portico::Out
   if (output.terminal()) output.end_line();
   std::fputs(observers.statistics_text().c_str(), stderr);
   int const ended = report(machine, options, stop, attendance.late());
+  tell_of_disk(machine.template get<"disk0">(), options, 0);
+  tell_of_disk(machine.template get<"disk1">(), options, 1);
   std::string const loss = examples::loss_text(machine.template get<"com1">().lost());
   if (loss.empty()) return ended;
   std::fprintf(stderr, "boot_kernel: %s\n", loss.c_str());
   return ended == status::powered_off ? examples::failure : ended;
 }
 
+/// A disk that the guest writes must not be another of its files too.
+void refuse_a_file_that_is_two_things(Options const& options) {
+  for (std::size_t index = 0; index < options.disks.size(); ++index) {
+    Disk const& disk = options.disks[index];
+    auto const refuse_if = [&](std::string const& other, char const* what) {
+      auto const use = disk.read_only ? examples::DiskUse::read_only : examples::DiskUse::write;
+      if (examples::overwrites_image(disk.file, use, other))
+        throw std::runtime_error{disk.file + ": is also " + what +
+                                 "; only a disk that is readonly may be"};
+    };
+    refuse_if(options.kernel, "the kernel");
+    refuse_if(options.initrd, "the initial file system");
+    for (std::size_t other = 0; other < options.disks.size(); ++other)
+      if (other != index) refuse_if(options.disks[other].file, "the other disk");
+  }
+}
+
 int boot(Options const& options) {
+  refuse_a_file_that_is_two_things(options);
   Console console;
   portico::SharedInput input{console.guest_input()};
   portico::OutputSink output{STDOUT_FILENO};

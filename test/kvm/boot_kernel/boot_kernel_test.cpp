@@ -64,7 +64,36 @@ TEST_F(BootKernel, RefusesAWrongCommandLine) {
   expect_refused(with({"--irqchip", "apic"}), "kernel, split or user is expected");
   expect_refused(with({"--irqchip", "user", "--cpus", "2"}), "1 is the most");
   expect_refused(with({"--timeout", "0"}), "more than 0");
-  expect_refused(with({"--disk", "disk.img"}), "--disk");
+  expect_refused(with({"--disk", ",readonly"}), "--disk ,readonly: a file is expected");
+  expect_refused(with({"--disk", "a", "--disk", "b", "--disk", "c"}),
+                 "--disk c: 2 disks are the most");
+  expect_refused(with({"--net"}), "--net has no value");
+}
+
+TEST_F(BootKernel, RefusesAFileThatIsNoDiskAndATapThatItMayNotHave) {
+  PORTICO_REQUIRES(kvm);
+  Words const good{"--kernel", "pc.kernel", "--memory", "8M"};
+  auto const with = [&](Words const& more) {
+    Words all = good;
+    all.insert(all.end(), more.begin(), more.end());
+    return all;
+  };
+  folder_.write("disk.img", std::string(4096, 'x'));
+  folder_.write("odd.img", "x");
+  expect_refused(with({"--disk", "none"}), "disk none: No such file or directory");
+  expect_refused(with({"--disk", "."}), "disk .: Is a directory");
+  expect_refused(with({"--disk", ".,readonly"}), "disk .: is not a regular file");
+  expect_refused(with({"--disk", "odd.img"}), "a disk's is a multiple of 512");
+  expect_refused(with({"--disk", "disk.img,what"}), "disk disk.img,what: No such file");
+  expect_refused(with({"--disk", "pc.kernel"}), "pc.kernel: is also the kernel");
+  expect_refused(with({"--disk", "disk.img", "--disk", "./disk.img,readonly"}),
+                 "disk.img: is also the other disk");
+  expect_refused(with({"--net", "a-name-with-more-than-15-letters"}), "File name too long");
+  EXPECT_EQ(folder_.read("disk.img"), std::string(4096, 'x'));
+  Result const result = boot("poweroff", {"--disk", "disk.img,readonly", "--disk",
+                                          "disk.img,readonly", "--irqchip", "user"});
+  EXPECT_EQ(result.status, 0) << result.error;
+  EXPECT_EQ(result.error, "");
 }
 
 TEST_F(BootKernel, RefusesAFileThatIsNoKernelAndWhatIsNotForIt) {
