@@ -1,5 +1,6 @@
 // Boots a kernel on a small PC. README.md beside this file says what it finds there, and how the
 // program ends.
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <atomic>
@@ -11,7 +12,10 @@
 #include <string>
 #include <thread>
 #include <variant>
+#include <vector>
 
+#include <portico/devices/console_backend.hpp>
+#include <portico/devices/file_identity.hpp>
 #include <portico/devices/output_sink.hpp>
 #include <portico/devices/shared_input.hpp>
 #include <portico/firmware/kernel_arguments.hpp>
@@ -65,7 +69,11 @@ class Attendance {
   ~Attendance() { finish(); }
 
   /// Lets all output out; who reads slowly gets everything, until somebody loses patience.
-  void flush() { machine_.template get<"com1">().flush({impatient_.token(), -1}); }
+  void flush() {
+    machine_.template get<"com1">().flush({impatient_.token(), -1});
+    if (auto* const console = machine_.template get<"console">().device().get())
+      console->flush({impatient_.token(), -1});
+  }
 
   void finish() {
     if (!watching_.joinable()) return;
@@ -167,7 +175,9 @@ int run(Machine& machine, Options const& options, Console& console, portico::Out
   int const ended = report(machine, options, stop, attendance.late());
   tell_of_disk(machine.template get<"disk0">(), options, 0);
   tell_of_disk(machine.template get<"disk1">(), options, 1);
-  std::string const loss = examples::loss_text(machine.template get<"com1">().lost());
+  std::string loss = examples::loss_text(machine.template get<"com1">().lost());
+  if (auto* const second = machine.template get<"console">().device().get(); second && loss.empty())
+    loss = examples::loss_text(second->lost());
   if (loss.empty()) return ended;
   std::fprintf(stderr, "boot_kernel: %s\n", loss.c_str());
   return ended == status::powered_off ? examples::failure : ended;
@@ -190,12 +200,29 @@ void refuse_a_file_that_is_two_things(Options const& options) {
   }
 }
 
+/// The file behind the virtio console, which none of the guest's other files may be.
+portico::Fd console_file(Options const& options) {
+  std::vector<portico::FileIdentity> others;
+  auto const add = [&](std::string const& name) {
+    struct stat about{};
+    if (::stat(name.c_str(), &about) == 0) others.push_back(portico::identity_of(about));
+  };
+  add(options.kernel);
+  add(options.initrd);
+  for (std::string const& module : options.modules) add(module.substr(0, module.find(' ')));
+  for (Disk const& disk : options.disks) add(disk.file);
+  return portico::open_console_file(options.console, others);
+}
+
 int boot(Options const& options) {
   refuse_a_file_that_is_two_things(options);
   Console console;
   portico::SharedInput input{console.guest_input()};
   portico::OutputSink output{STDOUT_FILENO};
-  std::unique_ptr<AnyPc> const pc = make_pc(options, Terminal{input, output});
+  std::optional<portico::OutputSink> file;
+  if (!options.console.empty()) file.emplace(console_file(options));
+  std::unique_ptr<AnyPc> const pc =
+      make_pc(options, Terminal{input, output, file ? &*file : nullptr});
   return portico::match(*pc, [&](auto& machine) {
     std::string const usual = "console=ttyS0 panic=-1 " +
                               portico::kernel_arguments(portico::describe_board(machine.board()));

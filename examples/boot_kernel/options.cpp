@@ -92,6 +92,9 @@ examples::Parsed<Options> parse(int argc, char** argv) {
       ->type_name("FILE[,readonly]")
       ->allow_extra_args(false);
   app.add_option("--net", options.tap, "a virtio network: a tap of the host")->type_name("TAP");
+  app.add_option("--virtio-console", options.console,
+                 "a virtio console, hvc0 of Linux: what the guest prints there")
+      ->type_name("FILE");
   app.add_option("--timeout", raw.timeout, "stop a guest that has not ended by then")
       ->type_name("SECONDS");
   examples::add_options(app, options.watching);

@@ -49,6 +49,7 @@ struct Options {
   Irqchip irqchip = Irqchip::kernel;
   std::vector<Disk> disks;  ///< max_disks at most
   std::string tap;          ///< a network interface of the host; empty: none
+  std::string console;      ///< the file behind the virtio console; empty: none
   double timeout = 0;       ///< seconds; 0: none
   examples::Watching watching;
 };

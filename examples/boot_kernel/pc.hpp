@@ -22,6 +22,7 @@
 #include <portico/machine/booting.hpp>
 #include <portico/portico.hpp>
 #include <portico/virtio/block.hpp>
+#include <portico/virtio/console.hpp>
 #include <portico/virtio/entropy.hpp>
 #include <portico/virtio/mmio.hpp>
 #include <portico/virtio/net.hpp>
@@ -41,10 +42,11 @@ using portico::Port;
 using portico::Ports;
 using portico::Ranges;
 
-/// What the serial port is connected to.
+/// What the serial port is connected to, and the virtio console if there is one.
 struct Terminal {
   portico::SharedInput& input;
   portico::OutputSink& output;
+  portico::OutputSink* file = nullptr;
 };
 
 /// Its end of the serial port.
@@ -66,23 +68,25 @@ using Virtio = portico::Offload<
 using AnyDisk = portico::OptionalVirtio<portico::Block>;
 using AnyNet = portico::OptionalVirtio<portico::BasicNet<portico::Tap>>;
 
+using AnyConsole = portico::OptionalVirtio<portico::BasicConsole<portico::FileSink>>;
+
 /// What every PC has, and then its controllers.
 template <class... Controllers>
-struct Board
-    : portico::DeviceMap<
-          Port<0x3F8, Uart, Irq<4>, Named<"com1">>,
-          On<portico::I8042, Ranges<Ports<0x60>, Ports<0x64>>, Irq<1>, Named<"i8042">>,
-          Port<0x70, portico::Mc146818<>, Irq<8>, Named<"rtc">>,
-          Port<0x80, portico::PostPort, Named<"post">>,
-          Port<0x92, portico::SystemControlPortA, Named<"port 92">>,
-          Port<0xF4, portico::DebugExit<>, Named<"debug exit">>,
-          Port<0x505, portico::PvPanic, Named<"pvpanic">>,
-          Port<0x600, portico::AcpiPower, Irq<9, Level>, Named<"acpi">>,
-          Port<0xCF9, portico::ResetControl, Named<"reset">>, Virtio<0, AnyDisk, 10, "disk0">,
-          Virtio<1, AnyDisk, 11, "disk1">, Virtio<2, AnyNet, 5, "net">,
-          Mmio<0xFEB0'0E00, Locked<portico::VirtioMmio<portico::Entropy>>, Irq<3>,
-               Named<"entropy">>,
-          Controllers...> {
+struct Board : portico::DeviceMap<
+                   Port<0x3F8, Uart, Irq<4>, Named<"com1">>,
+                   On<portico::I8042, Ranges<Ports<0x60>, Ports<0x64>>, Irq<1>, Named<"i8042">>,
+                   Port<0x70, portico::Mc146818<>, Irq<8>, Named<"rtc">>,
+                   Port<0x80, portico::PostPort, Named<"post">>,
+                   Port<0x92, portico::SystemControlPortA, Named<"port 92">>,
+                   Port<0xF4, portico::DebugExit<>, Named<"debug exit">>,
+                   Port<0x505, portico::PvPanic, Named<"pvpanic">>,
+                   Port<0x600, portico::AcpiPower, Irq<9, Level>, Named<"acpi">>,
+                   Port<0xCF9, portico::ResetControl, Named<"reset">>,
+                   Virtio<0, AnyDisk, 10, "disk0">, Virtio<1, AnyDisk, 11, "disk1">,
+                   Virtio<2, AnyNet, 5, "net">, Virtio<3, AnyConsole, 6, "console">,
+                   Mmio<0xFEB0'0E00, Locked<portico::VirtioMmio<portico::Entropy>>, Irq<3>,
+                        Named<"entropy">>,
+                   Controllers...> {
   using Board::DeviceMap::DeviceMap;
 };
 
@@ -101,6 +105,12 @@ inline AnyNet make_net(Options const& options) {
   return options.tap.empty() ? AnyNet{} : AnyNet{std::in_place, portico::Tap{options.tap}};
 }
 
+/// The console that only prints, if the user named a file for it.
+inline AnyConsole make_console(Terminal const& terminal) {
+  return terminal.file == nullptr ? AnyConsole{}
+                                  : AnyConsole{std::in_place, portico::FileSink{*terminal.file, 0}};
+}
+
 /// A board; `controllers` make the devices of its last entries.
 template <class Made, class... Makers>
 Made make_board(Options const& options, Terminal const& terminal, Makers... controllers) {
@@ -116,6 +126,7 @@ Made make_board(Options const& options, Terminal const& terminal, Makers... cont
               [&] { return make_disk(options, 0); },
               [&] { return make_disk(options, 1); },
               [&] { return make_net(options); },
+              [&] { return make_console(terminal); },
               portico::Entropy{},
               controllers...};
 }

@@ -89,6 +89,9 @@ TEST_F(BootKernel, RefusesAFileThatIsNoDiskAndATapThatItMayNotHave) {
   expect_refused(with({"--disk", "disk.img", "--disk", "./disk.img,readonly"}),
                  "disk.img: is also the other disk");
   expect_refused(with({"--net", "a-name-with-more-than-15-letters"}), "File name too long");
+  expect_refused(with({"--disk", "disk.img,readonly", "--virtio-console", "disk.img"}),
+                 "console file disk.img: is an image or a shared file");
+  expect_refused(with({"--virtio-console", "."}), "console file .: Is a directory");
   EXPECT_EQ(folder_.read("disk.img"), std::string(4096, 'x'));
   Result const result = boot("poweroff", {"--disk", "disk.img,readonly", "--disk",
                                           "disk.img,readonly", "--irqchip", "user"});
