@@ -217,11 +217,6 @@ class DeviceMap : detail::Slots<std::index_sequence_for<Entries...>, Entries...>
     return detail::device_in(this->template held<Index>());
   }
 
-  template <std::size_t Index>
-  [[nodiscard]] constexpr auto const& at() const noexcept {
-    return detail::device_in(this->template held<Index>());
-  }
-
   /// Calls `function` with the device of entry `Index`, under its lock if it has one.
   template <std::size_t Index, class Function>
   decltype(auto) with(Function function) {

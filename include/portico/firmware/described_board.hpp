@@ -25,6 +25,7 @@
 
 #include <portico/device/access.hpp>
 #include <portico/device/acpi_role.hpp>
+#include <portico/device/callbacks.hpp>
 
 namespace portico {
 
@@ -82,7 +83,7 @@ namespace detail {
 
 template <class Board, std::size_t... Index>
 std::vector<AcpiRole> roles([[maybe_unused]] Board const& board, std::index_sequence<Index...>) {
-  return {acpi_role_of(board.template at<Index>())...};
+  return {acpi_role_of(device_in(board.template held<Index>()))...};
 }
 
 }  // namespace detail

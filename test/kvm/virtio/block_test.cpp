@@ -1,4 +1,4 @@
-// The virtio disk under a guest's driver, in each place: what is on it, and how many exits that took.
+// The virtio disk under a guest's driver, in each place: what is on it, and the exits that took.
 #include <portico/devices/block_store.hpp>
 #include <portico/virtio/block.hpp>
 

@@ -1,5 +1,5 @@
-// A machine for the virtio guests of guest/: console, exit status, one virtio device, and a count of
-// the exits that each part of the guest takes.
+// A machine for the virtio guests of guest/: console, exit status, one virtio device, and a count
+// of the exits that each part of the guest takes.
 #pragma once
 
 #include <gtest/gtest.h>
