@@ -14,7 +14,10 @@ static unsigned volatile interrupts;
 
 // A store before it is seen before what is loaded behind it. Not mfence: where ring 0 is emulated,
 // there is none.
-static void fence(void) { __asm__ volatile("lock; addl $0, -4(%%rsp)" : : : "memory"); }
+static void fence(void) {
+  int nothing = 0;
+  __asm__ volatile("lock; addl $0, %0" : "+m"(nothing) : : "memory");
+}
 
 static void compiler_fence(void) { __asm__ volatile("" : : : "memory"); }
 
@@ -62,7 +65,7 @@ static bool negotiate(struct VirtioDevice* device, uint64_t wanted) {
 
 static void write_address(struct VirtioDevice* device, unsigned offset, void const volatile* to) {
   virtio_write(device, offset, (uint32_t)(uintptr_t)to);
-  virtio_write(device, offset + 4, (uint32_t)((uintptr_t)to >> 32));
+  virtio_write(device, offset + 4, (uint32_t)((uint64_t)(uintptr_t)to >> 32));
 }
 
 static bool set_up_queue(struct VirtioDevice* device, uint16_t index) {
