@@ -70,7 +70,11 @@ class Machine:
         for stream in (self.process.stdout, self.process.stderr):
             os.set_blocking(stream.fileno(), False)
         self.counters = {}
-        self.await_line("portico virtio bench")
+        try:
+            self.await_line("portico virtio bench")
+        except Failed:
+            self.__exit__()
+            raise
         for name, event in EVENTS.items():
             number = event_number(event)
             try:
@@ -83,6 +87,7 @@ class Machine:
         return self
 
     def __exit__(self, *_):
+        """Ends it, however it is."""
         for counter in self.counters.values():
             counter.close()
         self.process.kill()
@@ -165,10 +170,10 @@ def ours(monitor, image, device, what, on_vcpu=False):
     return [monitor, image, device, what, *(["vcpu"] if on_vcpu else [])]
 
 
-def qemu(image, device, what, irqchip="on", aio="io_uring", cache="writeback", iothread=False):
+def qemu(image, device, what, irqchip="split", aio="io_uring", cache="writeback", iothread=False):
     # PVM cannot hide what this hides; without it, QEMU 7.2 aborts there.
     on_pvm = Path("/sys/module/kvm_pvm").exists()
-    command = [QEMU, "-M", f"microvm,rtc=off,pit=off,pic=off,isa-serial=on,ioapic2=off",
+    command = [QEMU, "-M", "microvm,rtc=off,pit=off,pic=off,isa-serial=on,ioapic2=off",
                "-accel", f"kvm,kernel-irqchip={irqchip}",
                "-cpu", "host,-arch-capabilities" if on_pvm else "host", "-m", "64", "-nodefaults",
                "-no-user-config", "-display", "none", "-serial", "stdio", "-kernel", image,
