@@ -3,7 +3,7 @@
 
 usage: run.py [--build FOLDER] [--report FOLDER] [--quick] [--only SECTION,...] [--exits FILE]
 
-SECTIONs: exits, exit_cost, start, memory, lifecycle, dispatch, instructions, compile. The report (by
+SECTIONs: exits, exit_cost, virtio, start, memory, lifecycle, dispatch, instructions, compile. The report (by
 default build/bench/report/) holds report.md, figures.csv, bench.json with every single figure,
 google_benchmark.json as Google Benchmark wrote it, and plots as SVG and PNG.
 """
@@ -22,7 +22,9 @@ import time
 from pathlib import Path
 
 sys.path.insert(1, str(Path(__file__).resolve().parent / "compile"))
+sys.path.insert(1, str(Path(__file__).resolve().parent / "virtio"))
 
+import compare as virtio_compare
 import compile_cost
 import exits_report
 import judge
@@ -49,7 +51,7 @@ CONTENDERS = {
 PATTERNS = {"same": "one port over and over",
             "random": "uniformly random ports of the map",
             "miss": "ports that nobody claims, uniformly random"}
-NEEDS_KVM = ("exits", "exit_cost", "start", "memory", "lifecycle")
+NEEDS_KVM = ("exits", "exit_cost", "virtio", "start", "memory", "lifecycle")
 
 
 def output(*command, seconds=600, **more):
@@ -215,6 +217,26 @@ class Bench:
             ratio = float(rows[1][4])
             self.claim("instructions from one KVM_RUN to the next: ours / bare C, at most 1.2",
                        f"{rows[1][1]} / {rows[0][1]} = {ratio:.2f}", judge.at_most(ratio, ratio, ratio, 1.2))
+
+    # --- Virtio requests ---
+
+    def virtio(self):
+        self.add("## What a virtio request costs, beside QEMU\n",
+                 "One guest on QEMU's microvm machine and on a monitor of ours "
+                 "([`bench/virtio`](../../../bench/virtio)), each case on both in alternating order. "
+                 "Processor time is of the whole process, that of its guest included.\n")
+        if not shutil.which("qemu-system-x86_64"):
+            self.add("Not measured: QEMU is not here.\n")
+            return
+        file = self.report / "virtio.json"
+        output(sys.executable, ROOT / "bench" / "virtio" / "compare.py", "--bench", self.bench,
+               "--json", file, *(["--quick"] if self.quick else []), seconds=900)
+        records = json.loads(file.read_text(encoding="utf-8"))
+        self.result["virtio"] = records
+        self.add(*virtio_compare.sections(records))
+        self.csv += virtio_compare.csv_rows(records)
+        for what, measured, verdict in virtio_compare.claims(records):
+            self.claim(what, measured, verdict)
 
     # --- Start ---
 
@@ -592,6 +614,7 @@ class Bench:
 SECTIONS = {
     "exits": "what an exit costs, in time",
     "exit_cost": "what an exit costs: single-stepping",
+    "virtio": "virtio requests beside QEMU",
     "start": "start: exec to the first byte on the terminal",
     "memory": "memory of one and of many machines alive",
     "lifecycle": "life of a machine",

@@ -9,7 +9,10 @@ from pathlib import Path
 HERE = Path(__file__).resolve().parent
 sys.path.insert(1, str(HERE / "compile"))
 
+sys.path.insert(1, str(HERE / "virtio"))
+
 import check
+import compare
 import exits_report
 import judge
 import machine
@@ -123,6 +126,49 @@ class Exits(unittest.TestCase):
         self.assertEqual(series["port, ring 0"][:2], [8000.0, None])
         self.assertEqual(series["MMIO, ring 0"][0], None)
         self.assertNotIn("port, ring 3", series)
+
+
+class Virtio(unittest.TestCase):
+    @staticmethod
+    def record(**changed):
+        good = {metric: {"ratio": 1.0, "low": 1.0, "high": 1.0, "verdict": judge.HOLDS}
+                for metric in compare.METRICS}
+        figures = {metric: [1.0, 2.0, 4.0] for metric in compare.METRICS}
+        case = {"name": "4 KiB", "bytes": 4096, "depth": 1, "ratios": good,
+                "figures": {"portico": figures, "qemu": figures},
+                "guest": {name: {"notifications": 1, "interrupts": 0.5}
+                          for name in ("portico", "qemu")}}
+        worse = {**case, "name": "1 MiB", "ratios": {**good, **changed}}
+        return {"kind": "block", "qemu": "aio=threads", "tried": [("aio=threads", 1.0)],
+                "exits": "all", "generations": 3, "rounds": 1, "khz": 1, "cases": [case, worse]}
+
+    def test_the_worst_case_stands(self):
+        low = {"ratio": 0.9, "low": 0.85, "high": 0.95, "verdict": judge.MISSED}
+        found = {what: (text, verdict)
+                 for what, text, verdict in compare.claims([self.record(rate=low)])}
+        self.assertEqual(len(found), 3)
+        text, verdict = found["block: requests in a second, ours / QEMU, at least 1"]
+        self.assertEqual(verdict, judge.MISSED)
+        self.assertIn("1 of 2", text)
+        self.assertIn("1 MiB", text)
+        self.assertEqual(found["block: exits for a request, ours / QEMU, at most 1"][1],
+                         judge.HOLDS)
+
+    def test_sections_have_all_cases(self):
+        text = "\n".join(compare.sections([self.record(), {"kind": "net", "missing": "no tap"}]))
+        for wanted in ("4 KiB", "1 MiB", "aio=threads", "Not measured: no tap"):
+            self.assertIn(wanted, text)
+        rows = list(compare.csv_rows([self.record()]))
+        self.assertEqual(len(rows), 2 * (2 * 3 + 3))
+        write_csv(rows)
+
+    def test_exits_are_what_can_be_counted(self):
+        one = {"cpu": 1, "cycles": 1, "notifications": 1, "interrupts": 0.5}
+        for more, wanted in (({"exits": 7, "user_exits": 3}, 7), ({"exits": 0, "user_exits": 3}, 4),
+                             ({"user_exits": 3}, 4), ({}, 1.5)):
+            figures = {**one, **more}
+            metrics, text = compare.metric_functions({("case", "who"): [[figures]]})
+            self.assertEqual(metrics["exits"](figures), wanted, text)
 
 
 class Tables(unittest.TestCase):

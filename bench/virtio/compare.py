@@ -216,7 +216,7 @@ def compare(kind, options, image, places, cases):
     if not options.quick:
         contenders["portico, vCPU's thread"] = lambda place: ours(monitor, image, device, place, True)
     comparison = Comparison(contenders, places)
-    generations, rounds = (6, 1) if options.quick else (12, 3)
+    generations, rounds = (6, 1) if options.quick else (8, 4)
     for at in range(generations):
         print(f"{kind}: generation {at + 1} of {generations}", file=sys.stderr)
         comparison.generation(cases, rounds, at)
@@ -337,7 +337,7 @@ def verify(options, image, kinds, machine):
 def parse():
     parser = argparse.ArgumentParser(description=__doc__.split("\n", maxsplit=1)[0])
     parser.add_argument("--bench", type=Path, default=ROOT / "build" / "release" / "bench",
-                        help="where virtio_monitor and virtio.img are")
+                            help="where virtio_monitor and virtio.img are")
     parser.add_argument("--folder", type=Path, default=Path(tempfile.gettempdir()),
                         help="for the disk's file")
     parser.add_argument("--quick", action="store_true")
