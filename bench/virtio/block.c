@@ -83,8 +83,8 @@ static void transfer(struct VirtioDevice* disk, struct Case const* one, bool wri
     wait_for_used(disk, queue, seen, result);
     compiler_fence();
     for (; queue->used[1] != seen; ++seen) {
-      uint32_t volatile const* entry =
-          (uint32_t volatile const*)(queue->used + 2) + 2 * (seen % queue->size);
+      uint32_t const volatile* entry =
+          (uint32_t const volatile*)(queue->used + 2) + 2 * (seen % queue->size);
       uint32_t index = entry[0];
       ++result->requests;
       if (index >= one->depth || !is_good(index, entry[1], one, writes)) {

@@ -8,7 +8,8 @@ guest=$folder/../../guest
 compiler=${GUEST_CC:-gcc}
 
 # Only general registers: a guest must also run where ring 0 is emulated, which knows no SSE.
-"$compiler" -m32 -std=gnu17 -O2 -ffreestanding -nostdlib -static -fno-pic -no-pie \
+# shellcheck disable=SC2086  # several options in one variable
+"$compiler" ${GUEST_CFLAGS:-} -m32 -std=gnu17 -O2 -ffreestanding -nostdlib -static -fno-pic -no-pie \
   -mgeneral-regs-only -fcf-protection=none -fno-stack-protector -fno-asynchronous-unwind-tables \
   -fno-delete-null-pointer-checks -fno-strict-aliasing -ffunction-sections -Wall -Wextra -Werror \
   -DVIRTIO_BASE=0xFEB00000u -DVIRTIO_LINE=5u -I"$guest/lib" \

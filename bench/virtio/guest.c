@@ -64,7 +64,8 @@ void guest_main(void) {
     one.count = number(&text);
     one.seed = number(&text);
     bool net = one.kind == 'n';
-    uint64_t offloads = 1 << 0 | 1 << 1 | 1 << 7 | 1 << 11;  // checksums and TCP segments, both ways
+    uint64_t offloads =
+        1 << 0 | 1 << 1 | 1 << 7 | 1 << 11;  // checksums and TCP segments, both ways
     if (one.depth == 0 || one.depth > kMostDepth) {
       print("no such case\n");
     } else if (!open_device(net ? VIRTIO_NET : VIRTIO_BLOCK,

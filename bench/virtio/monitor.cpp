@@ -47,8 +47,9 @@ using Serial = Port<0x3F8, Uart, Irq<4>, Named<"com1">>;
 
 /// The placement is the one word that differs.
 template <class Device>
-using Apart = portico::DeviceMap<
-    Serial, Offload<Mmio<0xFEB0'0000, VirtioMmio<Device>, Irq<16>, Named<"virtio">>>>;
+using Apart =
+    portico::DeviceMap<Serial,
+                       Offload<Mmio<0xFEB0'0000, VirtioMmio<Device>, Irq<16>, Named<"virtio">>>>;
 template <class Device>
 using OnVcpu =
     portico::DeviceMap<Serial,
@@ -59,11 +60,11 @@ int run(std::string const& image, Make make) {
   portico::SharedInput input{STDIN_FILENO};
   portico::OutputSink output{STDOUT_FILENO};
   portico::Machine<Board, portico::KernelIrqchip, portico::HostCpuid> machine{
-      portico::GuestMemory{64 * portico::MiB}, [&] {
-        return Board{[&] { return Uart{Streams{input, output, 0}}; }, make};
-      }};
+      portico::GuestMemory{64 * portico::MiB},
+      [&] { return Board{[&] { return Uart{Streams{input, output, 0}}; }, make}; }};
   machine.load(portico::MultibootKernel{image});
-  std::fprintf(stderr, "tsc_khz %d\n", portico::kvm::try_call(machine.vcpu().fd(), KVM_GET_TSC_KHZ));
+  std::fprintf(stderr, "tsc_khz %d\n",
+               portico::kvm::try_call(machine.vcpu().fd(), KVM_GET_TSC_KHZ));
   portico::RunControl ending;
   std::thread typing{[&] {
     machine.template get<"com1">().pump(ending.token());
@@ -97,9 +98,8 @@ int main(int argc, char** argv) try {
   if (kind == "disk")
     return place<Disk>(image, on_vcpu, [&] { return Disk{portico::UringFile{what}}; });
   if (kind == "net")
-    return place<Card>(image, on_vcpu, [&] {
-      return Card{portico::Tap{what}, {.mac = {{2, 0, 0, 0, 0, 1}}}};
-    });
+    return place<Card>(image, on_vcpu,
+                       [&] { return Card{portico::Tap{what}, {.mac = {{2, 0, 0, 0, 0, 1}}}}; });
   throw std::invalid_argument{"no such device: " + std::string{kind}};
 } catch (std::exception const& error) {
   std::fprintf(stderr, "virtio_monitor: %s\n", error.what());

@@ -14,9 +14,13 @@ struct __attribute__((packed)) Header {
 static uint32_t frame_size;   // with the header, for the device
 static uint32_t buffer_size;  // of each place in memory
 
-static uint8_t* transmit_buffer(uint32_t slot) { return (uint8_t*)(0x2000000u + slot * buffer_size); }
+static uint8_t* transmit_buffer(uint32_t slot) {
+  return (uint8_t*)(0x2000000u + slot * buffer_size);
+}
 
-static uint8_t* receive_buffer(uint32_t slot) { return (uint8_t*)(0x1000000u + slot * buffer_size); }
+static uint8_t* receive_buffer(uint32_t slot) {
+  return (uint8_t*)(0x1000000u + slot * buffer_size);
+}
 
 static uint32_t volatile* word_at(uint8_t* buffer, uint32_t offset) {
   return (uint32_t volatile*)(buffer + offset);
@@ -115,8 +119,8 @@ struct Result run_net(struct VirtioDevice* net, struct Case const* one) {
     wait_for_used(net, receive, seen, &result);
     compiler_fence();
     for (; receive->used[1] != seen; ++seen) {
-      uint32_t volatile const* entry =
-          (uint32_t volatile const*)(receive->used + 2) + 2 * (seen % receive->size);
+      uint32_t const volatile* entry =
+          (uint32_t const volatile*)(receive->used + 2) + 2 * (seen % receive->size);
       uint32_t slot = entry[0] % kReceive;
       result.errors += !is_good(slot, entry[1], result.requests, one);
       ++result.requests;
