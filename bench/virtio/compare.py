@@ -23,7 +23,7 @@ from pathlib import Path
 sys.path.insert(1, str(Path(__file__).resolve().parent.parent))
 
 import judge
-from machines import Case, Failed, Machine, ours, qemu, QEMU
+from machines import Case, Failed, Hung, Machine, ours, qemu, QEMU
 from tables import markdown, number
 
 ROOT = Path(__file__).resolve().parent.parent.parent
@@ -134,8 +134,22 @@ class Comparison:
         self.places = places
         self.samples = {}  # (case, contender) -> generations of lists of figures
         self.khz = 0
+        self.hung = []
 
     def generation(self, cases, rounds, number_of_it):
+        """All cases; anew if a machine is lost, which is told: not every KVM keeps all interrupts."""
+        for _ in range(3):
+            try:
+                for key, figures in self._generation(cases, rounds, number_of_it).items():
+                    self.samples.setdefault(key, []).append(figures)
+                return
+            except Hung as error:
+                print(error, file=sys.stderr)
+                self.hung.append(str(error))
+        raise Failed(f"lost three times: {self.hung[-1]}")
+
+    def _generation(self, cases, rounds, number_of_it):
+        samples = {}
         names = list(self.contenders)
         if number_of_it % 2:
             names.reverse()
@@ -155,8 +169,9 @@ class Comparison:
                         if turn:
                             found[name].append(one)
                 for name, figures in found.items():
-                    self.samples.setdefault((case.name, name), []).append(figures)
+                    samples[case.name, name] = figures
             self.khz = max([self.khz, *(one.tsc_khz() for one in machines.values())])
+            return samples
         finally:
             for machine in machines.values():
                 machine.__exit__()
@@ -233,7 +248,7 @@ def compare(kind, options, image, places, cases):
         comparison.generation(cases, rounds, at)
     exits, exits_text = exits_of(comparison.samples)
     record = {"kind": kind, "qemu": setting_text(setting), "tried": tried, "exits": exits_text,
-              "generations": generations, "rounds": rounds, "khz": comparison.khz, "cases": []}
+              "generations": generations, "rounds": rounds, "khz": comparison.khz, "hung": comparison.hung, "cases": []}
     for case in cases:
         one = {"name": case.name, "bytes": case.bytes, "depth": case.depth, "figures": {},
                "ratios": {}, "guest": {}}
@@ -271,6 +286,9 @@ def sections(records):
                     f"{', the best of ' + str(len(record['tried'])) + ' settings' if record['tried'] else ''}"
                     f". Medians of {record['generations']} generations of processes, {record['rounds']} "
                     f"{'run' if record['rounds'] == 1 else 'runs'} of each; exits are {record['exits']}.\n")
+        if record.get("hung"):
+            text.append("Generations begun anew since nothing was heard of a machine any more: "
+                        f"{len(record['hung'])} (`bench.json` says of which).\n")
         names = list(record["cases"][0]["figures"])
         rows = []
         for case in record["cases"]:

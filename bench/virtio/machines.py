@@ -22,6 +22,10 @@ def processor_time(process):
     return time.clock_gettime((~process << 3) | 2)
 
 
+class Hung(Failed):
+    """A machine of which nothing was heard any more."""
+
+
 def event_number(name):
     """Of one of KVM's trace events; None where they cannot be read, as without privileges."""
     for folder in ("/sys/kernel/tracing", "/sys/kernel/debug/tracing"):
@@ -60,7 +64,7 @@ class EventCounter:
 class Machine:
     """One process with the guest in it, which waits for cases on its serial port."""
 
-    def __init__(self, command, seconds=60):
+    def __init__(self, command, seconds=20):
         self.command = [str(word) for word in command]
         self.limit = seconds
         self.text = b""
@@ -93,10 +97,10 @@ class Machine:
         self.process.kill()
         self.process.communicate()
 
-    def fail(self, text):
+    def fail(self, text, kind=Failed):
         self._read(0)
-        raise Failed(f"{' '.join(self.command)}: {text}; {self.text[-200:]!r} "
-                     f"{self.errors[-400:]!r}")
+        raise kind(f"{' '.join(self.command)}: {text}; {self.text[-200:]!r} "
+                   f"{self.errors[-400:]!r}")
 
     def _read(self, seconds):
         ready, _, _ = select.select([self.process.stdout, self.process.stderr], [], [], seconds)
@@ -115,7 +119,7 @@ class Machine:
         end = time.monotonic() + self.limit
         while b"\n" not in self.text:
             if time.monotonic() > end:
-                self.fail(f"nothing came for {self.limit} s; waited for {start!r}")
+                self.fail(f"nothing came for {self.limit} s; waited for {start!r}", Hung)
             self._read(0.5)
         line, _, self.text = self.text.partition(b"\n")
         line = line.decode(errors="replace").strip("\r\0")
