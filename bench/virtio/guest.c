@@ -23,6 +23,10 @@ void wait_for_start(void) {
   read_byte();
 }
 
+void device_interrupted(void) {
+  if (device.base) virtio_write(&device, VIRTIO_INTERRUPT_ACK, 1);
+}
+
 static uint32_t number(char const** text) {
   uint32_t value = 0;
   while (**text == ' ') ++*text;

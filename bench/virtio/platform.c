@@ -89,7 +89,9 @@ void print_hexadecimal(uint64_t number) {
 
 char read_byte(void) {
   while (!(inb(kSerial + 5) & 1)) {
-    if (wait_for_interrupt() == kOfSerial) inb(kSerial + 2);
+    enum InterruptOf source = wait_for_interrupt();
+    if (source == kOfSerial) inb(kSerial + 2);
+    if (source == kOfDevice) device_interrupted();
     end_of_interrupt();
   }
   return (char)inb(kSerial);

@@ -44,6 +44,9 @@ void print(char const* text);
 void print_number(uint32_t number);
 void print_hexadecimal(uint64_t number);
 
+/// What the device has an interrupt for was seen in its ring; for it to be able to raise the next.
+void device_interrupted(void);
+
 /// The next byte; halts until there is one.
 char read_byte(void);
 
