@@ -93,6 +93,10 @@ class Server {
     if (!good_) return;
     thread_ = std::thread{[this, serve] {
       Fd const connection{::accept4(listening_.get(), nullptr, nullptr, SOCK_CLOEXEC)};
+      // A guest that dies in between sends no end.
+      timeval const limit{120, 0};
+      ::setsockopt(connection.get(), SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof limit);
+      ::setsockopt(connection.get(), SOL_SOCKET, SO_SNDTIMEO, &limit, sizeof limit);
       if (connection) serve(connection.get());
     }};
   }

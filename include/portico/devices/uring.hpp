@@ -15,7 +15,7 @@
 /// Entries are taken with `next`, filled, and handed over by `submit`; what came of them is given
 /// by `reap`. There are never more under way than entries, if the caller counts, and then no result
 /// is ever lost. `event()` can be read when there is something to reap, if it was wanted by
-/// `notify(true)`. Limits: kernels from 5.6 on. Source: io_uring_setup(2), io_uring_enter(2).
+/// `notify(true)`. Limits: kernels from 5.8 on. Source: io_uring_setup(2), io_uring_enter(2).
 #pragma once
 
 #include <linux/io_uring.h>
@@ -217,6 +217,7 @@ class Uring {
   [[nodiscard]] int map(io_uring_params const& parameters) noexcept {
     auto const& sq = parameters.sq_off;
     auto const& cq = parameters.cq_off;
+    if (cq.flags == 0) return ENOSYS;  // before Linux 5.8
     std::size_t const bytes = std::max(sq.array + parameters.sq_entries * sizeof(unsigned),
                                        cq.cqes + parameters.cq_entries * sizeof(io_uring_cqe));
     rings_ = Mapping{ring_.get(), bytes, IORING_OFF_SQ_RING};

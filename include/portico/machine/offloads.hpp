@@ -216,9 +216,17 @@ class OffloadThreads {
       std::array<epoll_event, at_once> events;
       int const count =
           ::epoll_wait(station.epoll.get(), events.data(), static_cast<int>(events.size()), limit);
-      for (int index = 0; index < count; ++index)
-        take(events[static_cast<std::size_t>(index)].data.u64, services);
+      // What is reported is not reported again: an exception ends the run when all had their turn.
+      std::exception_ptr thrown;
+      for (int index = 0; index < count; ++index) {
+        try {
+          take(events[static_cast<std::size_t>(index)].data.u64, services);
+        } catch (...) {
+          if (!thrown) thrown = std::current_exception();
+        }
+      }
       if (count > 0) loop.called_devices();
+      if (thrown) std::rethrow_exception(thrown);
     }
 
     template <class Services>

@@ -17,6 +17,7 @@
 #include <cerrno>
 #include <cstddef>
 #include <cstdint>
+#include <exception>
 #include <system_error>
 
 #include <portico/base/fd.hpp>
@@ -55,10 +56,17 @@ class Watches {
   void take_ready(Ready ready) {
     std::array<epoll_event, 16> events;
     int const count = ::epoll_wait(epoll_.get(), events.data(), static_cast<int>(events.size()), 0);
+    // What is reported is not reported again: an exception comes out when all had their turn.
+    std::exception_ptr thrown;
     for (int index = 0; index < count; ++index) {
       std::size_t const entry = events[static_cast<std::size_t>(index)].data.u64;
-      if (watches_[entry].take()) ready(entry);
+      try {
+        if (watches_[entry].take()) ready(entry);
+      } catch (...) {
+        if (!thrown) thrown = std::current_exception();
+      }
     }
+    if (thrown) std::rethrow_exception(thrown);
   }
 
  private:

@@ -1,11 +1,11 @@
 /// A disk for the guest: virtio-blk.
 ///
 ///     #include <portico/device/device_map.hpp>
-///     #include <portico/device/locked.hpp>
+///     #include <portico/device/offload.hpp>
 ///     #include <portico/virtio/block.hpp>
 ///     #include <portico/virtio/mmio.hpp>
-///     using Disk = portico::Locked<portico::VirtioMmio<portico::Block>>;
-///     using Board = portico::DeviceMap<portico::Mmio<0xD000'0000, Disk, portico::Irq<5>>>;
+///     using Disk = portico::Mmio<0xD000'0000, portico::VirtioMmio<portico::Block>, portico::Irq<5>>;
+///     using Board = portico::DeviceMap<portico::Offload<Disk>>;
 ///     Board board{[] { return portico::Block{portico::UringFile{"disk.img"}, "serial-1"}; }};
 ///
 /// *Emulated*: VIRTIO 1.2, section 5.2: read, write, flush, discard, write zeroes and the serial
@@ -36,8 +36,11 @@
 /// *What a hostile guest can do*: read and write any sector of its own disk, fill the host's file
 /// system up to the disk's size, keep the host's storage busy with as many requests as its queues
 /// have entries, and change what is being written. It waits for the host when it resets the device,
-/// and where the disk works at once; on a vCPU's thread so does that vCPU.
+/// and where the disk works at once; on a vCPU's thread so does that vCPU, and under a Locked entry
+/// then everybody whom the machine's I/O thread serves: Offload gives the disk a thread of its own.
 #pragma once
+
+#include <poll.h>
 
 #include <algorithm>
 #include <array>
@@ -366,6 +369,11 @@ class BasicBlock {
       });
       if (!armed_ && detail::operations_in_flight(disk_) > 0)
         armed_ = queues.watch().arm(detail::operations_descriptor(disk_));
+      if (armed_ || detail::operations_in_flight(disk_) == 0) return;
+      // The host refuses to watch it: wait here, for nobody else will.
+      pollfd completion{detail::operations_descriptor(disk_), POLLIN, 0};
+      ::poll(&completion, 1, -1);
+      settle(queues);
     }
   }
 

@@ -84,6 +84,8 @@ class BasicConsole {
   static constexpr std::size_t piece_bytes = 4096;
   /// Bytes of output for one call.
   static constexpr std::size_t most_bytes = 1 << 20;
+  /// Buffers of each direction for one call: fewer than a queue gives at once, so that it ends.
+  static constexpr std::size_t most_buffers = 128;
   /// After which output that nobody takes is tried again, at the latest.
   static constexpr unsigned retry_milliseconds = 5;
   /// How long the destructor, and `flush` if nothing else is said, wait for a reader.
@@ -230,16 +232,18 @@ class BasicConsole {
   /// Writes what the driver has made available, as far as the host takes it and the turn lasts.
   void transmit(VirtioQueues& queues) {
     std::size_t done = 0;
+    std::size_t buffers = 0;
     for (;;) {
       if (!write_out({{}, 0})) {
         (void)set_.add_output(output_descriptor());
         set_.tell_in(retry_milliseconds);
         return;
       }
-      if (done >= most_bytes) return set_.wake();
-      while (pending_ < pieces_.size()) {
+      if (done >= most_bytes || buffers >= most_buffers) return set_.wake();
+      while (pending_ < pieces_.size() && buffers < most_buffers) {
         if (!outgoing_) outgoing_ = queues[transmitq].take();
         if (!outgoing_) break;
+        ++buffers;
         (void)fill();
       }
       if (pending_ == 0) return set_.remove_output();
@@ -271,7 +275,9 @@ class BasicConsole {
 
   /// Gives the driver what there is to read, as far as it has buffers.
   void receive(VirtioQueues& queues) {
-    while (auto buffer = queues[receiveq].take()) {
+    for (std::size_t buffers = 0; buffers < most_buffers; ++buffers) {
+      auto buffer = queues[receiveq].take();
+      if (!buffer) return;
       if (buffer->writable_bytes() == 0) continue;  // the driver's mistake; it comes back empty
       std::array<std::uint8_t, piece_bytes> bytes;
       std::size_t const count = read(gsl::span<std::uint8_t>{bytes}.first(static_cast<std::size_t>(
@@ -283,6 +289,7 @@ class BasicConsole {
       }
       buffer->write(gsl::as_bytes(gsl::span<std::uint8_t const>{bytes.data(), count}));
     }
+    set_.wake();
   }
 
   /// What is there, without waiting; how many bytes.

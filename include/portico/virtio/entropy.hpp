@@ -60,7 +60,7 @@ class BasicEntropy {
       fill(*chain);
       if (chain->written() > 0 || chain->writable_bytes() == 0) continue;
       queues[0].put_back(std::move(*chain));
-      return;
+      return queues[0].ask_for_notification();
     }
   }
 

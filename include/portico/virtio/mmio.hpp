@@ -262,7 +262,9 @@ class VirtioMmio {
   /// Buffers that the device holds are saved as to be taken again.
   [[nodiscard]] State save() const { return transport_.save(); }
 
-  /// The device goes on at the guest's next access, and drives its line then.
+  /// What is under way is given up first. The device goes on, and drives its line, when the guest
+  /// next writes QueueNotify, of whichever queue: a guest may wait without, so the program writes it
+  /// once before it runs the machine.
   void load(State const& state) { transport_.load(state); }
 
  private:

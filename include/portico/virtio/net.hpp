@@ -182,6 +182,12 @@ class BasicNet {
     if (std::exchange(state_.link_up, up) != up) queues.config_changed();
   }
 
+  /// Whether an error of the host's tells of more than one packet: that nobody was there to take
+  /// what was sent, or that memory was short, does not.
+  static bool lasts(int error) noexcept {
+    return error != ECONNREFUSED && error != ENOMEM && error != ENOBUFS;
+  }
+
   /// Receives, and waits for more if there may be more.
   void receive(VirtioQueues& queues) {
     using Outcome = detail::NetReceiver::Outcome;
@@ -192,7 +198,8 @@ class BasicNet {
       set_link(true, queues);
     }
     if (outcome == Outcome::no_buffers) return;
-    if (outcome == Outcome::failed && ++failures_ >= most_failures)
+    if (outcome == Outcome::failed && lasts(receiver_.counters().error) &&
+        ++failures_ >= most_failures)
       return set_link(false, queues);  // and waits for nothing, which might come again and again
     int const descriptor =
         detail::with_backend(backend_, [](auto const& chosen) { return chosen.descriptor(); });

@@ -73,9 +73,10 @@ class NetReceiver {
   template <class Backend>
   Outcome receive(Backend& backend, VirtioQueue& queue) {
     std::size_t used = 0;
+    small_ = 0;
     for (unsigned count = 0; count < most_packets && used < most_buffers; ++count) {
       if (waiting_ == 0) {
-        if (!have_buffers(queue)) return Outcome::no_buffers;
+        if (!have_buffers(queue)) return without_buffers();
         PacketResult const got = read(backend);
         if (got.error == EAGAIN) return Outcome::no_packets;
         if (got.error == EINTR) continue;
@@ -90,7 +91,7 @@ class NetReceiver {
         }
         waiting_ = got.bytes;
       }
-      if (!has_room(queue)) return Outcome::no_buffers;
+      if (!has_room(queue)) return without_buffers();
       used += deliver(queue);
     }
     return Outcome::enough_for_now;
@@ -101,14 +102,22 @@ class NetReceiver {
  private:
   static constexpr std::size_t most_vectors = 1024;  // of a system call
 
+  /// The driver has none; or gave so many that are none that others have their turn.
+  [[nodiscard]] Outcome without_buffers() const noexcept {
+    return small_ < most_buffers ? Outcome::no_buffers : Outcome::enough_for_now;
+  }
+
   /// Takes a buffer from the driver. One without room for a header goes back unused.
   bool take(VirtioQueue& queue) {
-    while (auto chain = queue.take()) {
+    while (small_ < most_buffers) {
+      auto chain = queue.take();
+      if (!chain) return false;
       if (chain->writable_bytes() >= sizeof(PacketHeader)) {
         buffers_.push_back(std::move(*chain));
         return true;
       }
       ++counters_.small_buffers;
+      ++small_;
     }
     return false;
   }
@@ -227,6 +236,7 @@ class NetReceiver {
   std::optional<std::uint16_t> mtu_{};
   std::vector<VirtioChain> buffers_{};  // the driver's, taken; the first are used first
   std::size_t wanted_ = 1;              // buffers for the next packet
+  std::size_t small_ = 0;               // buffers without room for a header, in this turn
   std::vector<iovec> vectors_{};
   std::vector<std::byte> overflow_{};  // of the last packet, behind what went directly
   PacketHeader header_{};              // its header

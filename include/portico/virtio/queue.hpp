@@ -14,7 +14,7 @@
 /// copied once and then checked; the first that is wrong breaks the queue, which then gives nothing
 /// more, and the transport says so to the driver (DEVICE_NEEDS_RESET). A chain has at most as many
 /// segments as the queue's maximum size and 2^32 bytes, and at most as many chains are out as the
-/// queue has entries: so much memory, times 16 bytes, is kept at the most.
+/// queue has entries: so much memory, times 48 bytes, is kept at the most.
 #pragma once
 
 #include <bit>
@@ -115,6 +115,12 @@ class VirtioQueue {
     home_.publish();
   }
 
+  /// The driver is to notify of its next buffer, although the last `take` gave one: for a device
+  /// that cannot go on by itself.
+  void ask_for_notification() noexcept {
+    if (open_) request_notification();
+  }
+
   /// Whether the driver has set it up and it may be used.
   [[nodiscard]] bool is_ready() const noexcept { return open_; }
 
@@ -152,7 +158,7 @@ class VirtioQueue {
   /// May be used from now on: the device has started.
   void start(GuestMemory const& memory, bool indirect, bool event_index) noexcept {
     if (!state_.ready || state_.broken || open_) return;
-    if (!ring_.place(memory, state_.place)) {
+    if (state_.place.size > largest_ || !ring_.place(memory, state_.place)) {
       state_.broken = true;
       return;
     }
@@ -304,7 +310,7 @@ class VirtioQueue {
       index = descriptor.next;
       ++count;
     }
-    return false;  // a loop, or longer than the queue
+    return false;  // a loop, or longer than any chain may be
   }
 
   [[nodiscard]] detail::VirtioDescriptor indirect_descriptor(std::uint64_t address) const noexcept {

@@ -151,7 +151,8 @@ class VirtioTransport {
     std::uint32_t const before = registers_.status;
     registers_.status |=
         value & (VirtioStatus::acknowledge | VirtioStatus::driver | VirtioStatus::failed);
-    if ((value & VirtioStatus::features_ok) != 0 && is_acceptable())
+    // Once: the device hears of what was agreed upon, and its driver may write Status again.
+    if ((value & ~before & VirtioStatus::features_ok) != 0 && is_acceptable())
       registers_.status |= VirtioStatus::features_ok;
     if ((value & VirtioStatus::driver_ok) != 0 && has_status(VirtioStatus::features_ok))
       registers_.status |= VirtioStatus::driver_ok;
@@ -198,8 +199,11 @@ class VirtioTransport {
     return state;
   }
 
-  /// The device goes on at the guest's next access, and drives its line then.
+  /// What is under way is given up first. The device goes on, and drives its line, when the guest
+  /// or the program next writes QueueNotify, of whichever queue.
   void load(State const& state) {
+    halt();
+    reset_device();
     registers_ = state.registers;
     for (std::size_t index = 0; index < queue_count; ++index)
       queues_[index].load(state.queues[index]);
