@@ -85,7 +85,7 @@ class BasicConsole {
   /// Bytes of output for one call.
   static constexpr std::size_t most_bytes = 1 << 20;
   /// Buffers of each direction for one call: fewer than a queue gives at once, so that it ends.
-  static constexpr std::size_t most_buffers = 128;
+  static constexpr std::size_t most_buffers = 100;
   /// After which output that nobody takes is tried again, at the latest.
   static constexpr unsigned retry_milliseconds = 5;
   /// How long the destructor, and `flush` if nothing else is said, wait for a reader.
@@ -241,9 +241,11 @@ class BasicConsole {
       }
       if (done >= most_bytes || buffers >= most_buffers) return set_.wake();
       while (pending_ < pieces_.size() && buffers < most_buffers) {
-        if (!outgoing_) outgoing_ = queues[transmitq].take();
+        if (!outgoing_) {
+          outgoing_ = queues[transmitq].take();
+          ++buffers;
+        }
         if (!outgoing_) break;
-        ++buffers;
         (void)fill();
       }
       if (pending_ == 0) return set_.remove_output();

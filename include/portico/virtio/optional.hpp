@@ -57,7 +57,7 @@ class OptionalVirtio {
     return 0;
   }
 
-  [[nodiscard]] bool accepts(std::uint64_t features) const {
+  [[nodiscard]] bool accepts(std::uint64_t features) {
     if constexpr (requires { device_->accepts(features); })
       if (device_) return device_->accepts(features);
     return true;

@@ -277,6 +277,21 @@ TEST(VirtioConsole, a_turn_ends_and_goes_on_by_itself) {
   EXPECT_EQ(rig.said(), 3U);
 }
 
+TEST(VirtioConsole, a_turn_ends_however_small_the_buffers_are) {
+  Fake rig{std::nullopt};
+  rig.start();
+  std::uint64_t const at = rig.allocate(1);
+  std::size_t const many = rig.queue(1).size();
+  ASSERT_GT(many, BasicConsole<FakeStreams>::most_buffers);
+  for (std::size_t count = 0; count < many; ++count)
+    ASSERT_TRUE(rig.queue(1).add({{at, 1, false}}));
+  rig.kick(1);
+  EXPECT_EQ(rig.backend().output.size(), BasicConsole<FakeStreams>::most_buffers);
+  while (rig.event_within(0)) {
+  }
+  EXPECT_EQ(rig.backend().output.size(), many);
+}
+
 TEST(VirtioConsole, keeps_what_the_host_does_not_take_and_tries_again) {
   Fake rig{std::nullopt};
   rig.start();

@@ -582,8 +582,18 @@ TEST(VirtioMmio, goes_on_from_a_saved_state) {
   second.write(0x050, 0);
   EXPECT_EQ(second.transport().save().queues[0].next_used, 3);
   EXPECT_TRUE(second.wire.level());
-  EXPECT_EQ(second.device().calls, (std::vector<std::string>{"activate"}));
+  EXPECT_EQ(second.device().calls, (std::vector<std::string>{"reset", "activate"}));
   EXPECT_FALSE(second.needs_reset());
+}
+
+TEST(VirtioMmio, a_state_with_a_larger_queue_than_the_device_has_is_a_broken_one) {
+  Rig rig;
+  rig.start();
+  auto state = rig.transport().save();
+  state.queues[0].place.size = 32768;
+  rig.transport().load(state);
+  rig.write(0x050, 0);
+  EXPECT_TRUE(rig.needs_reset());
 }
 
 TEST(VirtioMmio, is_placed_behind_a_lock_unchanged) {
