@@ -20,6 +20,7 @@
 #include <portico/devices/worker_thread.hpp>
 #include <portico/portico.hpp>
 
+#include "machine_code.hpp"
 #include "support/requires.hpp"
 
 namespace portico {
@@ -109,18 +110,7 @@ FlatImage rows() {
   return FlatImage{std::string{std::getenv("PORTICO_GUESTS")} + "/block_device_mmio.img"};
 }
 
-/// A few bytes of machine code.
-struct Code {
-  std::vector<std::byte> bytes{};
-
-  Code(std::initializer_list<int> values) {
-    for (int const value : values) bytes.push_back(static_cast<std::byte>(value));
-  }
-
-  void load(GuestMemory& memory, std::uint64_t address, std::uint64_t) const {
-    ASSERT_TRUE(memory.copy_out(address, bytes));
-  }
-};
+using Code = test::MachineCode;
 
 struct BlockDeviceOnKvm : testing::Test {
   void SetUp() override { PORTICO_REQUIRES(kvm, lasting_halts); }

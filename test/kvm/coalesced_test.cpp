@@ -13,6 +13,7 @@
 #include <portico/devices/debug_exit.hpp>
 #include <portico/portico.hpp>
 
+#include "machine_code.hpp"
 #include "support/requires.hpp"
 
 namespace portico {
@@ -38,18 +39,7 @@ struct Log {
 
 using Exit = DebugExit<ExitStatus::plain>;
 
-/// A few bytes of machine code, with %edi at the device and %edx at the exit's port.
-struct Code {
-  std::vector<std::uint8_t> bytes{0xBF, 0, 0, 0, 0xD0, 0xBA, 0x01, 0x05, 0, 0};
-
-  Code(std::initializer_list<int> values) {
-    for (int const value : values) bytes.push_back(static_cast<std::uint8_t>(value));
-  }
-
-  void load(GuestMemory& memory, std::uint64_t address, std::uint64_t) const {
-    ASSERT_TRUE(memory.copy_out(address, gsl::as_bytes(gsl::span{bytes})));
-  }
-};
+using Code = test::DeviceCode;
 
 struct Counter {
   void access(Access const& access, Claim const&) {
@@ -166,12 +156,12 @@ TEST_F(CoalescedOnKvm, SeveralVcpusKeepTheirOrder) {
   // mov $2000, %ecx; again: mov %ecx, %eax; out %eax, %dx; test $127, %cl; jnz on; in (%dx), %eax;
   // on: dec %ecx; jnz again; done: lock incl 0x1000; wait: cmpl $2, 0x1000; jne wait;
   // mov $0x501, %edx; out %al, %dx
-  Code code{};
-  code.bytes = {0xBA, 0x00, 0x03, 0,    0,    0xB9, 0xD0, 0x07, 0,    0,    0x89, 0xC8,
-                0xEF, 0xF6, 0xC1, 0x7F, 0x75, 0x01, 0xED, 0xFF, 0xC9, 0x75, 0xF3,  //
-                0xF0, 0xFF, 0x04, 0x25, 0x00, 0x10, 0,    0,                       //
-                0x83, 0x3C, 0x25, 0x00, 0x10, 0,    0,    2,    0x75, 0xF6,        //
-                0xBA, 0x01, 0x05, 0,    0,    0xEE};
+  test::MachineCode const code{0xBA, 0x00, 0x03, 0,    0,    0xB9, 0xD0, 0x07, 0,    0,
+                               0x89, 0xC8, 0xEF, 0xF6, 0xC1, 0x7F, 0x75, 0x01, 0xED, 0xFF,
+                               0xC9, 0x75, 0xF3,                                            //
+                               0xF0, 0xFF, 0x04, 0x25, 0x00, 0x10, 0,    0,                 //
+                               0x83, 0x3C, 0x25, 0x00, 0x10, 0,    0,    2,    0x75, 0xF6,  //
+                               0xBA, 0x01, 0x05, 0,    0,    0xEE};
   machine.load(code, LongMode{PageSize::k4KiB});
   kvm_regs registers = machine.vcpu(0).regs();
   registers.rip += 5;

@@ -14,6 +14,7 @@
 #include <portico/devices/debug_exit.hpp>
 #include <portico/portico.hpp>
 
+#include "machine_code.hpp"
 #include "support/requires.hpp"
 
 namespace portico {
@@ -48,18 +49,7 @@ struct Bells {
 
 using Exit = DebugExit<ExitStatus::plain>;
 
-/// A few bytes of machine code, with %edi at the device and %edx at the exit's port.
-struct Code {
-  std::vector<std::uint8_t> bytes{0xBF, 0, 0, 0, 0xD0, 0xBA, 0x01, 0x05, 0, 0};
-
-  Code(std::initializer_list<int> values) {
-    for (int const value : values) bytes.push_back(static_cast<std::uint8_t>(value));
-  }
-
-  void load(GuestMemory& memory, std::uint64_t address, std::uint64_t) const {
-    ASSERT_TRUE(memory.copy_out(address, gsl::as_bytes(gsl::span{bytes})));
-  }
-};
+using Code = test::DeviceCode;
 
 /// Counts exits, and those to one address.
 struct Counter {
@@ -221,11 +211,11 @@ TEST_F(OffloadOnKvm, SeveralVcpusFindTheirRingsDone) {
   // xor %ebx, %ebx; again: mov $1, %eax; out %eax, %dx; in (%dx), %eax; inc %ebx; cmp %ebx, %eax;
   // jne wrong; cmp $200, %ebx; jne again; lock incl 0x1000; wait: cmpl $2, 0x1000; jne wait;
   // wrong: mov %bl, %al; mov $0x501, %edx; out %al, %dx
-  Code code{};
-  code.bytes = {0xBA, 0x00, 0x03, 0,    0,    0x31, 0xDB, 0xB8, 1,    0,    0,    0,    0xEF, 0xED,
-                0xFF, 0xC3, 0x39, 0xD8, 0x75, 0x1A, 0x81, 0xFB, 0xC8, 0,    0,    0,    0x75, 0xEB,
-                0xF0, 0xFF, 0x04, 0x25, 0x00, 0x10, 0,    0,    0x83, 0x3C, 0x25, 0x00, 0x10, 0,
-                0,    2,    0x75, 0xF6, 0x88, 0xD8, 0xBA, 0x01, 0x05, 0,    0,    0xEE};
+  test::MachineCode const code{0xBA, 0x00, 0x03, 0,    0,    0x31, 0xDB, 0xB8, 1,    0,    0,
+                               0,    0xEF, 0xED, 0xFF, 0xC3, 0x39, 0xD8, 0x75, 0x1A, 0x81, 0xFB,
+                               0xC8, 0,    0,    0,    0x75, 0xEB, 0xF0, 0xFF, 0x04, 0x25, 0x00,
+                               0x10, 0,    0,    0x83, 0x3C, 0x25, 0x00, 0x10, 0,    0,    2,
+                               0x75, 0xF6, 0x88, 0xD8, 0xBA, 0x01, 0x05, 0,    0,    0xEE};
   machine.load(code, LongMode{PageSize::k4KiB});
   kvm_regs registers = machine.vcpu(0).regs();
   registers.rip += 5;

@@ -14,6 +14,7 @@
 #include <portico/devices/debug_exit.hpp>
 #include <portico/portico.hpp>
 
+#include "machine_code.hpp"
 #include "support/requires.hpp"
 
 namespace portico {
@@ -51,31 +52,24 @@ struct Receiver {
 using Exit = DebugExit<ExitStatus::plain>;
 using Board = DeviceMap<Port<0x10, Locked<Receiver>, Irq<5, Level>>, Port<0x501, Exit>>;
 
-/// A few bytes of machine code.
-struct Code {
-  std::vector<std::uint8_t> bytes;
-
-  void load(GuestMemory& memory, std::uint64_t address, std::uint64_t) const {
-    ASSERT_TRUE(memory.copy_out(address, gsl::as_bytes(gsl::span{bytes})));
-  }
-};
+using Code = test::MachineCode;
 
 TEST(WatchOnKvm, ItsEventComesWhileTheGuestRuns) {
   PORTICO_REQUIRES(kvm);
   // The guest asks for each byte, polls until one that is not 0 has come, and ends with the sum of
   // three.
-  Code const code{{0xB9, 0x03, 0,    0, 0,  // mov $3, %ecx
-                   0x31, 0xDB,              // xor %ebx, %ebx
-                   0xE6, 0x10,              // again: out %al, $0x10
-                   0xE4, 0x11,              // wait: in $0x11, %al
-                   0x84, 0xC0,              // test %al, %al
-                   0x74, 0xFA,              // jz wait
-                   0x00, 0xC3,              // add %al, %bl
-                   0xFF, 0xC9,              // dec %ecx
-                   0x75, 0xF2,              // jnz again
-                   0x88, 0xD8,              // mov %bl, %al
-                   0xBA, 0x01, 0x05, 0, 0,  // mov $0x501, %edx
-                   0xEE}};                  // out %al, %dx
+  Code const code{0xB9, 0x03, 0,    0, 0,  // mov $3, %ecx
+                  0x31, 0xDB,              // xor %ebx, %ebx
+                  0xE6, 0x10,              // again: out %al, $0x10
+                  0xE4, 0x11,              // wait: in $0x11, %al
+                  0x84, 0xC0,              // test %al, %al
+                  0x74, 0xFA,              // jz wait
+                  0x00, 0xC3,              // add %al, %bl
+                  0xFF, 0xC9,              // dec %ecx
+                  0x75, 0xF2,              // jnz again
+                  0x88, 0xD8,              // mov %bl, %al
+                  0xBA, 0x01, 0x05, 0, 0,  // mov $0x501, %edx
+                  0xEE};                   // out %al, %dx
   Machine machine{GuestMemory{2 * MiB}, [] { return Board{}; }};
   machine.load(code, LongMode{PageSize::k4KiB});
   Receiver& receiver = machine.get<Receiver>();

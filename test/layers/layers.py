@@ -42,8 +42,8 @@ ONLY_IN = {
 # Compile time and start-up that every user of the core would pay for.
 TOO_HEAVY_FOR_THE_CORE = {"thread", "functional", "iostream", "filesystem"}
 
-# base/ is the C++ library alone, but for the owning file descriptor.
-POSIX_IN_BASE = {"base/fd.hpp"}
+# base/ is the C++ library alone, but for owned file descriptors.
+POSIX_IN_BASE = {"base/fd.hpp", "base/event_fd.hpp"}
 
 # No call through a table on the way of an exit, and nothing imposed on whoever includes a header.
 FORBIDDEN_WORDS = {

@@ -11,15 +11,13 @@
 #pragma once
 
 #include <poll.h>
-#include <sys/eventfd.h>
 #include <time.h>
 #include <unistd.h>
 
 #include <atomic>
-#include <cerrno>
 #include <cstdint>
-#include <system_error>
 
+#include <portico/base/event_fd.hpp>
 #include <portico/base/fd.hpp>
 
 namespace portico {
@@ -37,9 +35,7 @@ class Alarm {
   /// Gets the descriptor that sleeping needs, if there is none yet. Throws std::system_error if the
   /// host has none left.
   void open() {
-    if (wake_) return;
-    wake_.reset(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
-    if (!wake_) throw std::system_error{errno, std::system_category(), "eventfd"};
+    if (!wake_) wake_ = detail::make_event();
   }
 
   /// Something is due at `time`: rings if the sleeper means to sleep longer. From any thread, after

@@ -28,17 +28,15 @@
 #pragma once
 
 #include <poll.h>
-#include <sys/eventfd.h>
 #include <unistd.h>
 
 #include <array>
-#include <cerrno>
 #include <cstddef>
 #include <cstdint>
-#include <system_error>
 #include <type_traits>
 #include <utility>
 
+#include <portico/base/event_fd.hpp>
 #include <portico/base/fd.hpp>
 #include <portico/device/callbacks.hpp>
 #include <portico/device/doorbell.hpp>
@@ -170,10 +168,7 @@ class Offloaded : public Locked<Device> {
 
   /// For the machine, before anything of it is used: gets the eventfds. Throws std::system_error.
   void open() {
-    for (Fd& event : events_) {
-      event.reset(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
-      if (!event) throw std::system_error{errno, std::system_category(), "eventfd"};
-    }
+    for (Fd& event : events_) event = detail::make_event();
   }
 
   /// The eventfd of bell `index`; -1 without a machine.

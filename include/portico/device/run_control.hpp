@@ -15,15 +15,13 @@
 #pragma once
 
 #include <poll.h>
-#include <sys/eventfd.h>
 #include <unistd.h>
 
 #include <atomic>
-#include <cerrno>
 #include <cstdint>
 #include <mutex>
-#include <system_error>
 
+#include <portico/base/event_fd.hpp>
 #include <portico/base/fd.hpp>
 
 namespace portico {
@@ -58,9 +56,7 @@ class RunControl {
   enum class Request : std::uint32_t { none, stop, exit, reset };
 
   /// Throws std::system_error if the host has no descriptor left.
-  RunControl() : wake_{::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)} {
-    if (!wake_) throw std::system_error{errno, std::system_category(), "eventfd"};
-  }
+  RunControl() = default;
 
   RunControl(RunControl const&) = delete;
   RunControl& operator=(RunControl const&) = delete;
@@ -140,7 +136,7 @@ class RunControl {
 
   std::mutex mutex_;
   std::atomic<std::uint64_t> state_{0};
-  Fd wake_;
+  Fd wake_ = detail::make_event();
 };
 
 inline bool StopToken::stopping() const noexcept {

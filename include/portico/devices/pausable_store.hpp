@@ -15,17 +15,15 @@
 #pragma once
 
 #include <poll.h>
-#include <sys/eventfd.h>
 #include <unistd.h>
 
-#include <cerrno>
 #include <cstddef>
 #include <cstdint>
 #include <memory>
 #include <mutex>
-#include <system_error>
 #include <utility>
 
+#include <portico/base/event_fd.hpp>
 #include <portico/base/fd.hpp>
 #include <portico/devices/block_operation.hpp>
 #include <portico/devices/block_store.hpp>
@@ -39,9 +37,7 @@ class PausableStore {
  public:
   /// Throws std::system_error if the host has no descriptor for it.
   explicit PausableStore(Disk disk) : disk_{std::move(disk)} {
-    if (detail::operations_descriptor(disk_) >= 0) return;
-    shared_->event = Fd{::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)};
-    if (!shared_->event) throw std::system_error{errno, std::system_category(), "eventfd"};
+    if (detail::operations_descriptor(disk_) < 0) shared_->event = detail::make_event();
   }
 
   /// Returns when no operation is under way at the host, and begins none until `resume`.

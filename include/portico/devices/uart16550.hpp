@@ -31,19 +31,17 @@
 /// fixed. Another guest is not delayed by more than one write that the host takes at once.
 #pragma once
 
-#include <sys/eventfd.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <array>
-#include <cerrno>
 #include <cstdint>
 #include <mutex>
 #include <string_view>
-#include <system_error>
 #include <utility>
 
 #include <portico/base/contracts.hpp>
+#include <portico/base/event_fd.hpp>
 #include <portico/base/fd.hpp>
 #include <portico/device/clock.hpp>
 #include <portico/device/entries.hpp>
@@ -69,10 +67,7 @@ class Uart16550 {
   using State = Uart16550Registers::State;
 
   /// Throws std::system_error if the host has no descriptor left.
-  explicit Uart16550(Backend backend)
-      : output_{std::move(backend)}, room_{::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)} {
-    if (!room_) throw std::system_error{errno, std::system_category(), "eventfd"};
-  }
+  explicit Uart16550(Backend backend) : output_{std::move(backend)} {}
 
   Uart16550(Uart16550 const&) = delete;
   Uart16550& operator=(Uart16550 const&) = delete;
@@ -365,7 +360,7 @@ class Uart16550 {
   std::uint64_t flush_at_ = Clock::never;
   bool room_is_wanted_ = false;
   GatheredOutput<Backend> output_;
-  Fd room_;  // an eventfd: readable when there is room again
+  Fd room_ = detail::make_event();  // readable when there is room again
 };
 
 }  // namespace portico

@@ -12,29 +12,20 @@
 /// raises it again then (KVM_IRQFD_FLAG_RESAMPLE).
 #pragma once
 
-#include <sys/eventfd.h>
 #include <unistd.h>
 
 #include <array>
-#include <cerrno>
 #include <cstddef>
 #include <cstdint>
 #include <system_error>
 #include <utility>
 
+#include <portico/base/event_fd.hpp>
 #include <portico/base/fd.hpp>
 #include <portico/device/irq_line.hpp>
 #include <portico/kvm/abi.hpp>
 
 namespace portico::detail {
-
-/// An owned eventfd that is read without waiting. Throws std::system_error if the host has none
-/// left.
-inline Fd make_event() {
-  Fd event{::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)};
-  if (!event) throw std::system_error{errno, std::system_category(), "eventfd"};
-  return event;
-}
 
 /// The irqfds of one board, by line.
 template <class Board>

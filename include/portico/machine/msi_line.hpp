@@ -15,13 +15,11 @@
 /// with local APICs in the kernel; made and changed in milliseconds, because KVM replaces a table.
 #pragma once
 
-#include <sys/eventfd.h>
-
-#include <cerrno>
 #include <cstdint>
 #include <optional>
 #include <system_error>
 
+#include <portico/base/event_fd.hpp>
 #include <portico/base/fd.hpp>
 #include <portico/device/interrupt_controller.hpp>
 #include <portico/device/irq_line.hpp>
@@ -36,8 +34,7 @@ class MsiLine {
  public:
   /// Throws std::system_error if KVM refuses it, or the host has no descriptor left.
   MsiLine(Machine& machine, MsiMessage const& message)
-      : machine_{machine}, event_{::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)}, pin_{event_.get()} {
-    if (!event_) throw std::system_error{errno, std::system_category(), "eventfd"};
+      : machine_{machine}, event_{detail::make_event()}, pin_{event_.get()} {
     number_ = machine_.gsi_routes().add(machine_.vm(), message);
     try {
       machine_.vm().irqfd(request(0));

@@ -18,12 +18,13 @@
 #include <cerrno>
 #include <cstddef>
 #include <cstdint>
-#include <exception>
 #include <optional>
 #include <system_error>
 #include <utility>
 
+#include <portico/base/event_fd.hpp>
 #include <portico/base/fd.hpp>
+#include <portico/base/first_exception.hpp>
 #include <portico/device/access.hpp>
 #include <portico/device/entry_traits.hpp>
 #include <portico/kvm/abi.hpp>
@@ -174,15 +175,9 @@ class OffloadThreads {
 
   /// Carries out what waits, ends the threads, and throws the first of what they threw.
   void finish() {
-    std::exception_ptr thrown;
-    for (auto& thread : threads_) {
-      try {
-        thread->finish();
-      } catch (...) {
-        if (!thrown) thrown = std::current_exception();
-      }
-    }
-    if (thrown) std::rethrow_exception(thrown);
+    FirstException first;
+    for (auto& thread : threads_) first.keep_of([&] { thread->finish(); });
+    first.rethrow();
   }
 
  private:
@@ -217,16 +212,11 @@ class OffloadThreads {
       int const count =
           ::epoll_wait(station.epoll.get(), events.data(), static_cast<int>(events.size()), limit);
       // What is reported is not reported again: an exception ends the run when all had their turn.
-      std::exception_ptr thrown;
-      for (int index = 0; index < count; ++index) {
-        try {
-          take(events[static_cast<std::size_t>(index)].data.u64, services);
-        } catch (...) {
-          if (!thrown) thrown = std::current_exception();
-        }
-      }
+      FirstException first;
+      for (int index = 0; index < count; ++index)
+        first.keep_of([&] { take(events[static_cast<std::size_t>(index)].data.u64, services); });
       if (count > 0) loop.called_devices();
-      if (thrown) std::rethrow_exception(thrown);
+      first.rethrow();
     }
 
     template <class Services>

@@ -17,10 +17,10 @@
 #include <cerrno>
 #include <cstddef>
 #include <cstdint>
-#include <exception>
 #include <system_error>
 
 #include <portico/base/fd.hpp>
+#include <portico/base/first_exception.hpp>
 #include <portico/device/watch.hpp>
 
 namespace portico::detail {
@@ -57,16 +57,12 @@ class Watches {
     std::array<epoll_event, 16> events;
     int const count = ::epoll_wait(epoll_.get(), events.data(), static_cast<int>(events.size()), 0);
     // What is reported is not reported again: an exception comes out when all had their turn.
-    std::exception_ptr thrown;
+    FirstException first;
     for (int index = 0; index < count; ++index) {
       std::size_t const entry = events[static_cast<std::size_t>(index)].data.u64;
-      try {
-        if (watches_[entry].take()) ready(entry);
-      } catch (...) {
-        if (!thrown) thrown = std::current_exception();
-      }
+      if (watches_[entry].take()) first.keep_of([&] { ready(entry); });
     }
-    if (thrown) std::rethrow_exception(thrown);
+    first.rethrow();
   }
 
  private:
