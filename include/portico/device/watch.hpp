@@ -51,6 +51,19 @@ class Watch {
            ::epoll_ctl(keeper_, EPOLL_CTL_ADD, descriptor, &wanted) == 0;
   }
 
+  /// Until it is armed again nothing that comes calls `event()`: for a device that is about to look
+  /// for itself, so that nobody else wakes up for what it finds. A call that has begun goes on. False
+  /// if it need not be: nothing is armed, or `event()` comes on the device's own thread, which looks
+  /// first and then waits.
+  [[nodiscard]] bool mute() noexcept {
+    int const descriptor = armed();
+    if (keeper_ < 0 || descriptor == nothing || !wakes_another_) return false;
+    epoll_event unused{};
+    unused.events = EPOLLONESHOT;
+    unused.data.u64 = number_;
+    return ::epoll_ctl(keeper_, EPOLL_CTL_MOD, descriptor, &unused) == 0;
+  }
+
   /// Takes it back. A call of `event()` that has begun goes on.
   void disarm() noexcept {
     int const before = armed_.exchange(nothing, std::memory_order_acq_rel);
@@ -60,11 +73,13 @@ class Watch {
   /// The descriptor that is waited for, or `nothing`.
   [[nodiscard]] int armed() const noexcept { return armed_.load(std::memory_order_acquire); }
 
-  /// For whoever keeps the watch: `epoll` reports `number` when the event has come. Before any
-  /// device arms it; the descriptor outlives the watch.
-  void keep(int epoll, std::uint64_t number) noexcept {
+  /// For whoever keeps the watch: `epoll` reports `number` when the event has come, on the thread
+  /// that calls the device, or on another. Before any device arms it; the descriptor outlives the
+  /// watch.
+  void keep(int epoll, std::uint64_t number, bool on_the_devices_thread = false) noexcept {
     keeper_ = epoll;
     number_ = number;
+    wakes_another_ = !on_the_devices_thread;
   }
 
   /// For whoever keeps the watch, before the device's `event`: whether it is armed still.
@@ -78,6 +93,7 @@ class Watch {
 
   int keeper_ = -1;
   std::uint64_t number_ = 0;
+  bool wakes_another_ = true;
   std::atomic<int> armed_{nothing};
 };
 

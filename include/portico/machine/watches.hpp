@@ -43,9 +43,10 @@ class Watches {
 
   [[nodiscard]] Watch& operator[](std::size_t entry) noexcept { return watches_[entry]; }
 
-  /// Another epoll descriptor keeps an entry's watch, and reports it as `number`.
+  /// Another epoll descriptor keeps an entry's watch, and reports it as `number` on the device's own
+  /// thread.
   void hand_over(std::size_t entry, int epoll, std::uint64_t number) noexcept {
-    watches_[entry].keep(epoll, number);
+    watches_[entry].keep(epoll, number, true);
   }
 
   /// Can be read as soon as a watched descriptor can.

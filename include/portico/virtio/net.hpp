@@ -15,7 +15,8 @@
 /// other end of a socket is gone, an interface was removed) and up when it gives a packet again; it
 /// is tried anew when the driver starts the device. What the guest sends goes out, or is dropped,
 /// before its buffer is used. Packets are taken from the backend only while the driver has a
-/// receive buffer; until then they wait in the host, which drops what is too much.
+/// receive buffer; until then they wait in the host, which drops what is too much. What is answered
+/// as soon as it is sent, as by a tap's own host, is received in the same turn.
 ///
 /// *Not emulated*: the control queue, and so filtering by address (the guest sees all that the
 /// backend has), several pairs of queues, announcements; hashes, speed, coalescing.
@@ -26,6 +27,7 @@
 /// no packets, or gives too few buffers for one, loses packets; one waits here, in a fixed buffer.
 #pragma once
 
+#include <algorithm>
 #include <array>
 #include <cerrno>
 #include <cstddef>
@@ -126,12 +128,13 @@ class BasicNet {
     receiver_.begin(to_guest, queues.has(Feature::merged_buffers),
                     queues.has(Feature::mtu) ? settings_.mtu : std::nullopt);
     failures_ = 0;
+    turns_for_a_look_ = 1;
     set_link(true, queues);
   }
 
   void notified(std::size_t index, VirtioQueues& queues) {
     if (index == transmitq)
-      while (auto chain = queues[transmitq].take()) send(*chain);
+      transmit(queues);
     else if (!waits_)
       receive(queues);
   }
@@ -173,6 +176,7 @@ class BasicNet {
 
  private:
   static constexpr std::size_t most_vectors = 1024;  // of a system call
+  static constexpr unsigned most_turns_without_a_look = 64;
 
   bool accept(PacketOffloads const& offloads) noexcept {
     return detail::with_backend(backend_, [&](auto& chosen) { return chosen.accept(offloads); });
@@ -186,6 +190,26 @@ class BasicNet {
   /// what was sent, or that memory was short, does not.
   static bool lasts(int error) noexcept {
     return error != ECONNREFUSED && error != ENOMEM && error != ENOBUFS;
+  }
+
+  /// What is on this host, or on its bridge, often has answered before a send returns. Who looks
+  /// then has the answer in the guest before that goes on, and needs no interrupt. Looks that find
+  /// nothing become rare.
+  void transmit(VirtioQueues& queues) {
+    bool const looks = waits_ && ++turns_ >= turns_for_a_look_;
+    bool const muted = looks && queues.watch().mute();
+    while (auto chain = queues[transmitq].take()) send(*chain);
+    if (!looks || queues[transmitq].is_broken()) return;
+    turns_ = 0;
+    std::uint64_t const before = receiver_.counters().packets;
+    if (muted) {
+      waits_ = false;
+      receive(queues);
+    } else if (queues[receiveq].is_ready()) {
+      (void)receiver_.receive(backend_, queues[receiveq]);  // the watch tells of what that leaves
+    }
+    bool const found = receiver_.counters().packets != before;
+    turns_for_a_look_ = found ? 1 : std::min(2 * turns_for_a_look_, most_turns_without_a_look);
   }
 
   /// Receives, and waits for more if there may be more.
@@ -238,7 +262,9 @@ class BasicNet {
   std::vector<iovec> vectors_{};
   NetCounters counters_{};
   unsigned failures_ = 0;
-  bool waits_ = false;  // the watch is armed, and has not told yet
+  unsigned turns_ = 0;             // of sending, since the last look for answers
+  unsigned turns_for_a_look_ = 1;  // until the next
+  bool waits_ = false;             // the watch is armed, and has not told yet
 };
 
 /// With the network chosen at run time.

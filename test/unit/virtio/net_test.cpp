@@ -36,6 +36,8 @@ struct FakeNetwork {
   int send_error = 0;
   int receive_error = 0;
   std::size_t most_vectors = 0;  // that a packet was received into
+  bool echoes = false;           // what is sent is there at once
+  unsigned reads = 0;
 
   [[nodiscard]] PacketOffloads offloads() const { return has; }
 
@@ -52,11 +54,13 @@ struct FakeNetwork {
       auto const* const bytes = static_cast<std::byte const*>(part.iov_base);
       sent.packet.insert(sent.packet.end(), bytes, bytes + part.iov_len);
     }
+    if (echoes) to_guest.push_back(sent);
     from_guest.push_back(std::move(sent));
     return {from_guest.back().packet.size(), 0};
   }
 
   PacketResult receive(gsl::span<iovec const> parts) {
+    ++reads;
     if (receive_error != 0) return {0, receive_error};
     if (to_guest.empty()) return {0, EAGAIN};
     Wire const next = std::move(to_guest.front());
@@ -408,6 +412,62 @@ TEST(VirtioNet, waits_for_packets_only_while_there_are_buffers) {
   EXPECT_EQ(rig.watch.armed(), Watch::nothing);
   rig.give_all(1, 1526);
   EXPECT_EQ(rig.watch.armed(), 42);
+}
+
+TEST(VirtioNet, has_the_answer_in_the_guest_when_the_notification_is_over) {
+  NetRig rig;
+  rig.start();
+  rig.give_all(20, 1526);
+  rig.network().echoes = true;
+  for (unsigned number = 0; number < 20; ++number) {
+    rig.transmit(a_packet(60, number));
+    rig.kick(1);
+    auto const got = rig.received();
+    ASSERT_TRUE(got) << number;
+    EXPECT_EQ(got->packet, a_packet(60, number));
+  }
+  EXPECT_EQ(rig.watch.armed(), 42) << "and what comes later is not missed";
+  EXPECT_FALSE(rig.received());
+}
+
+TEST(VirtioNet, looks_for_no_answer_where_it_has_no_buffer) {
+  NetRig rig;
+  rig.start();
+  rig.network().echoes = true;
+  rig.transmit(a_packet(60));
+  rig.kick(1);
+  EXPECT_EQ(rig.network().reads, 0U);
+  EXPECT_EQ(rig.watch.armed(), Watch::nothing);
+  rig.give_all(1, 1526);
+  EXPECT_EQ(rig.received()->packet, a_packet(60));
+}
+
+TEST(VirtioNet, looks_rarely_where_no_answers_come_and_again_when_they_do) {
+  NetRig rig;
+  rig.start();
+  rig.give_all(200, 1526);
+  auto const send = [&](unsigned count) {
+    for (unsigned number = 0; number < count; ++number) {
+      rig.transmit(a_packet(60, number));
+      rig.kick(1);
+      ASSERT_TRUE(rig.queue(1).use());
+    }
+  };
+  unsigned const before = rig.network().reads;
+  send(1000);
+  unsigned const looks = rig.network().reads - before;
+  EXPECT_GE(looks, 1000U / 64);
+  EXPECT_LE(looks, 1000U / 64 + 7) << "1, 2, 4 and so on up to 64 turns apart";
+  rig.network().echoes = true;
+  unsigned turns = 0;
+  while (!rig.received()) {
+    ASSERT_LE(++turns, 64U);
+    send(1);
+  }
+  while (rig.received()) {
+  }
+  send(1);
+  EXPECT_TRUE(rig.received()) << "each turn from then on";
 }
 
 TEST(VirtioNet, takes_bursts_in_bounded_steps) {
