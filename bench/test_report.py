@@ -164,13 +164,13 @@ class Virtio(unittest.TestCase):
 
     def test_exits_are_what_can_be_counted(self):
         one = {"cpu": 1, "cycles": 1, "notifications": 1, "interrupts": 0.5}
-        for more, ours, on_vcpu in (({"exits": 7, "user_exits": 3}, 7, 7),
+        for more, apart, ours in (({"exits": 7, "user_exits": 3}, 7, 7),
                                     ({"exits": 0, "user_exits": 3}, 4, 3),
                                     ({"user_exits": 3}, 4, 3), ({}, 1.5, 1.5)):
             figures = {**one, **more}
             exits, text = compare.exits_of({("case", "who"): [[figures]]})
-            self.assertEqual((exits("portico", figures), exits(compare.ON_VCPU, figures)),
-                             (ours, on_vcpu), text)
+            self.assertEqual((exits(compare.APART, figures), exits(compare.OURS, figures)),
+                             (apart, ours), text)
 
 
 class Tables(unittest.TestCase):

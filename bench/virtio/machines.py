@@ -170,7 +170,7 @@ class Case:
         self.name, self.kind, self.bytes, self.depth, self.count = name, kind, size, depth, count
 
 
-def ours(monitor, image, device, what, on_vcpu=False):
+def ours(monitor, image, device, what, on_vcpu):
     return [monitor, image, device, what, *(["vcpu"] if on_vcpu else [])]
 
 
