@@ -12,6 +12,8 @@
 /// A BlockStore around a BlockStore, a disk that works at once, or a variant of such. While it is
 /// paused operations are taken and wait; the guest's requests take longer, that is all. The pause
 /// is on the program's side of the guest's caches: what the guest has not written yet is not there.
+/// What waits when the device is reset or goes is forgotten, and never begun. (A device that the host
+/// gives no watch waits in its own thread, a pause included.)
 #pragma once
 
 #include <poll.h>
@@ -122,8 +124,12 @@ class PausableStore {
   };
 
   void collect_complete() {
-    std::uint64_t count = 0;
-    [[maybe_unused]] auto const ignored = ::read(descriptor(), &count, sizeof count);
+    // The disk takes it back itself while it has something under way, and otherwise only a device
+    // whose operations are held waits for it.
+    if (shared_->paused) {
+      std::uint64_t count = 0;
+      [[maybe_unused]] auto const ignored = ::read(descriptor(), &count, sizeof count);
+    }
     detail::collect_operations(
         disk_, [this](BlockOperation& operation) { shared_->complete.push(operation); });
   }

@@ -852,6 +852,27 @@ TEST(VirtioBlock, IsResetWhileItsDiskIsHeld) {
   EXPECT_EQ(driver.in(3).data, content(3, 1));
 }
 
+TEST(VirtioBlock, GoesWhileItsDiskIsHeld) {
+  using Device = BasicBlock<PausableStore<UringFile>>;
+  TemporaryFolder const folder;
+  create_disk(folder.path("disk.img"), disk_sectors * sector_bytes);
+  {
+    Driver<Device> driver{
+        [&] { return Device{PausableStore{UringFile{folder.path("disk.img")}}}; }};
+    driver.start();
+    driver.device().disk().pause();
+    driver.add({.type = VirtioBlockRequest::out, .sector = 3}, Bytes(512, std::byte{7}), 0);
+    driver.kick(0);
+    EXPECT_FALSE(driver.queue(0).use());
+  }
+  UringFile file{folder.path("disk.img")};
+  Bytes content(512, std::byte{1});
+  iovec const memory{content.data(), content.size()};
+  BlockOperation read{.offset = 3 * sector_bytes, .length = 512, .memory = {&memory, 1}};
+  EXPECT_EQ(file.carry_out(read), 0);
+  EXPECT_EQ(content, Bytes(512));
+}
+
 // --- On a real file
 
 class VirtioBlockOnAFile : public testing::TestWithParam<UseUring> {};
