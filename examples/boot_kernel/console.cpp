@@ -162,6 +162,9 @@ void Console::obey(Wish wish) {
     case Wish::send_break:
       break_waits_ = true;
       break;
+    case Wish::hold_disks:
+      events_.push_back(Event::toggle_disks);
+      break;
     case Wish::window_size:
       type_window_size();
       break;
@@ -176,6 +179,10 @@ void Console::obey_signal(int number) {
     suspend();
   else if (number == SIGCONT)
     resume();
+  else if (number == SIGUSR1)
+    events_.push_back(Event::hold_disks);
+  else if (number == SIGUSR2)
+    events_.push_back(Event::let_disks_go);
   else
     events_.push_back(Event::quit);
 }

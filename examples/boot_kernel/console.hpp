@@ -15,7 +15,16 @@
 namespace boot_kernel {
 
 /// What the program has to do.
-enum class Event { over, quit, time_limit, power_button, send_break };
+enum class Event {
+  over,
+  quit,
+  time_limit,
+  power_button,
+  send_break,
+  hold_disks,
+  let_disks_go,
+  toggle_disks
+};
 
 /// Standard input, signals and the time limit. From a terminal, keys reach the guest through a pipe,
 /// whose size is how far ahead of the guest escape keys are heard; another input reaches it directly.

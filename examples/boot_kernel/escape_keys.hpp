@@ -6,7 +6,7 @@
 namespace boot_kernel {
 
 /// What somebody at the terminal asks for.
-enum class Wish { help, quit, power_button, send_break, window_size, suspend };
+enum class Wish { help, quit, power_button, send_break, hold_disks, window_size, suspend };
 
 /// The text of Ctrl-A h.
 inline constexpr std::string_view key_help =
@@ -14,6 +14,7 @@ inline constexpr std::string_view key_help =
     "Ctrl-A x  end the machine\n"
     "Ctrl-A p  press the power button\n"
     "Ctrl-A b  send a break\n"
+    "Ctrl-A d  hold the disks for a copy of their files, and let them go on\n"
     "Ctrl-A w  type `stty rows R cols C` with this window's size\n"
     "Ctrl-A z  suspend\n"
     "Ctrl-A a  send Ctrl-A\n";
@@ -58,6 +59,9 @@ class EscapeKeys {
         break;
       case 'b':
         ask(Wish::send_break);
+        break;
+      case 'd':
+        ask(Wish::hold_disks);
         break;
       case 'w':
         ask(Wish::window_size);

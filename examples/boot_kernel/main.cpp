@@ -24,6 +24,7 @@
 #include "../common/ending.hpp"
 #include "../common/observers.hpp"
 #include "console.hpp"
+#include "disk_hold.hpp"
 #include "kernel_image.hpp"
 #include "options.hpp"
 #include "pc.hpp"
@@ -57,9 +58,10 @@ std::unique_ptr<AnyPc> make_pc(Options const& options, Terminal const& terminal)
 template <class Machine>
 class Attendance {
  public:
-  Attendance(Machine& machine, Console& console)
+  Attendance(Machine& machine, Console& console, DiskHold& disks)
       : machine_{machine},
         console_{console},
+        disks_{disks},
         typing_{[this] { machine_.template get<"com1">().pump(ending_.token()); }},
         watching_{[this] { watch(); }} {}
 
@@ -105,11 +107,21 @@ class Attendance {
           if (!machine_.template get<"com1">().receive_break())
             std::fputs("boot_kernel: no break was sent: the guest does not read\n", stderr);
           break;
+        case Event::hold_disks:
+          disks_.hold();
+          break;
+        case Event::let_disks_go:
+          disks_.let_go();
+          break;
+        case Event::toggle_disks:
+          disks_.toggle();
+          break;
       }
   }
 
   Machine& machine_;
   Console& console_;
+  DiskHold& disks_;
   portico::RunControl ending_;
   portico::RunControl impatient_;
   std::atomic<Event> stopper_ = Event::over;
@@ -156,6 +168,18 @@ void tell_of_disk(Card& card, Options const& options, unsigned index) {
                std::strerror(disk->counts().last_error));
 }
 
+/// The machine's disks, for the user to hold.
+template <class Machine>
+DiskHold disks_of(Machine& machine, Options const& options) {
+  DiskHold disks;
+  auto const add = [&](auto* disk, unsigned index) {
+    if (disk != nullptr) disks.add(disk->disk(), options.disks[index].file);
+  };
+  add(machine.template get<"disk0">().device().get(), 0);
+  add(machine.template get<"disk1">().device().get(), 1);
+  return disks;
+}
+
 /// From a loaded machine to an exit status.
 template <class Machine>
 int run(Machine& machine, Options const& options, Console& console, portico::OutputSink& output) {
@@ -164,8 +188,9 @@ int run(Machine& machine, Options const& options, Console& console, portico::Out
                                         examples::SharedStatistics<Board>>;
   if (options.watching.map) std::fputs(examples::map_text<Board>(machine.memory()).c_str(), stderr);
   examples::Observers<Board, Statistics> observers{options.watching, options.kernel + ": "};
+  DiskHold disks = disks_of(machine, options);
   console.start(options.timeout);
-  Attendance attendance{machine, console};
+  Attendance attendance{machine, console, disks};
   portico::Stop const stop = observers.run(machine);
   attendance.flush();
   attendance.finish();

@@ -17,7 +17,8 @@ constexpr char const* usage = "boot_kernel --kernel FILE [options]; --help lists
 constexpr char const* endings =
     "Exit status: 0 powered off, 1 the host failed, 2 no guest was started, 4 reset,\n"
     "6 kernel panic, 8 triple fault, 10 time limit, 12 stopped from outside, 14 halted for good;\n"
-    "odd: the guest's own, by isa-debug-exit. On a terminal, Ctrl-A h lists keys.\n";
+    "odd: the guest's own, by isa-debug-exit. On a terminal, Ctrl-A h lists keys.\n"
+    "SIGUSR1 holds the disks, so that their files can be copied, and SIGUSR2 lets them go on.\n";
 
 /// Values as they were typed; `checked` turns them into options.
 struct Raw {

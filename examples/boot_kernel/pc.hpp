@@ -28,6 +28,7 @@
 #include <portico/virtio/net.hpp>
 #include <portico/virtio/optional.hpp>
 
+#include "disk_hold.hpp"
 #include "options.hpp"
 
 namespace boot_kernel {
@@ -65,7 +66,7 @@ template <unsigned Place, class Device, unsigned Line, portico::FixedText Name>
 using Virtio = portico::Offload<
     Mmio<0xFEB0'0000 + 0x200 * Place, portico::VirtioMmio<Device>, Irq<Line>, Named<Name>>>;
 
-using AnyDisk = portico::OptionalVirtio<portico::Block>;
+using AnyDisk = portico::OptionalVirtio<portico::BasicBlock<DiskStore>>;
 using AnyNet = portico::OptionalVirtio<portico::BasicNet<portico::Tap>>;
 
 using AnyConsole = portico::OptionalVirtio<portico::BasicConsole<portico::FileSink>>;
@@ -94,9 +95,9 @@ struct Board : portico::DeviceMap<
 inline AnyDisk make_disk(Options const& options, unsigned index) {
   if (index >= options.disks.size()) return AnyDisk{};
   Disk const& disk = options.disks[index];
-  return AnyDisk{std::in_place,
-                 portico::UringFile{disk.file, disk.read_only ? portico::DiskAccess::read_only
-                                                              : portico::DiskAccess::read_write},
+  auto const access =
+      disk.read_only ? portico::DiskAccess::read_only : portico::DiskAccess::read_write;
+  return AnyDisk{std::in_place, DiskStore{portico::UringFile{disk.file, access}},
                  "disk" + std::to_string(index)};
 }
 

@@ -279,9 +279,13 @@ bool Program::overdue() {
   return true;
 }
 
-bool Program::wait_for_output(std::string_view text) {
+bool Program::wait_for_output(std::string_view text) { return wait_for(text, result_.out); }
+
+bool Program::wait_for_error(std::string_view text) { return wait_for(text, result_.error); }
+
+bool Program::wait_for(std::string_view text, std::string const& said) {
   using namespace std::chrono_literals;
-  while (result_.out.find(text) == std::string::npos) {
+  while (said.find(text) == std::string::npos) {
     if (!exchange(100ms) || overdue()) return false;
   }
   return true;

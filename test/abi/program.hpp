@@ -86,6 +86,8 @@ class Program {
   void signal(int number) const;
   /// Waits until standard output holds the text; false if the program ends before or hangs.
   bool wait_for_output(std::string_view text);
+  /// The same of standard error.
+  bool wait_for_error(std::string_view text);
   /// Hands over input and takes output for so long.
   void go_on_for(std::chrono::milliseconds time);
   /// Waits for the end without reading a byte of output; false if it hangs.
@@ -99,6 +101,7 @@ class Program {
   int terminal() const { return to_; }
 
  private:
+  bool wait_for(std::string_view text, std::string const& said);
   bool exchange(std::chrono::milliseconds patience);
   bool overdue();
 

@@ -44,10 +44,12 @@ TEST(EscapeKeys, OnlyWhatFollowsCtrlAIsForTheProgram) {
   heard.hear(escape_keys, "ls\r\x03\x1A");
   heard.hear(escape_keys,
              "\x01hx\x01?\x01x\x01p\x01"
-             "b\x01w\x01zq");
+             "b\x01"
+             "d\x01w\x01zq");
   EXPECT_EQ(heard.keys, "ls\r\x03\x1Axq");
-  EXPECT_EQ(heard.wishes, (std::vector{Wish::help, Wish::help, Wish::quit, Wish::power_button,
-                                       Wish::send_break, Wish::window_size, Wish::suspend}));
+  EXPECT_EQ(heard.wishes,
+            (std::vector{Wish::help, Wish::help, Wish::quit, Wish::power_button, Wish::send_break,
+                         Wish::hold_disks, Wish::window_size, Wish::suspend}));
 }
 
 TEST(EscapeKeys, CtrlAIsSentByTwiceOrByA) {
@@ -171,7 +173,7 @@ TEST_F(Terminal, TheEscapeIsHeardThoughTheGuestDoesNotRead) {
 }
 
 TEST_F(Terminal, IsRestoredHoweverItEnds) {
-  for (int const number : {SIGTERM, SIGHUP, SIGINT, SIGQUIT, SIGUSR1, SIGXCPU, SIGABRT, SIGTRAP}) {
+  for (int const number : {SIGTERM, SIGHUP, SIGINT, SIGQUIT, SIGALRM, SIGXCPU, SIGABRT, SIGTRAP}) {
     SCOPED_TRACE(number);
     Program program{folder_, arguments("spin"), at_terminal()};
     ASSERT_TRUE(program.wait_for_output("map 0x100000"));
@@ -201,6 +203,66 @@ TEST_F(Terminal, IsTheShellsWhileTheProgramIsSuspended) {
   EXPECT_TRUE(program.wait_for_output("still there"));
   program.send("q");
   EXPECT_EQ(program.finish().status, 0);
+}
+
+// --- Held disks
+
+TEST_F(Terminal, ItsDisksAreHeldAndGoOnByKeyAndBySignal) {
+  std::vector<std::string> words = arguments("echo");
+  for (char const* const name : {"disk.img", "more.img"}) {
+    folder_.write(name, std::string(4096, 'x'));
+    words.insert(words.end(), {"--disk", name});
+  }
+  constexpr char const* held =
+      "boot_kernel: disk held: disk.img can be copied\n"
+      "boot_kernel: disk held: more.img can be copied\n";
+  for (bool const is_powered_off : {true, false}) {
+    Program program{folder_, words, at_terminal()};
+    ASSERT_TRUE(program.wait_for_output("listening"));
+    program.signal(SIGUSR2);
+    std::string said = "boot_kernel: no disk is held\n";
+    ASSERT_TRUE(program.wait_for_error(said));
+    program.send(
+        "\x01"
+        "d");
+    ASSERT_TRUE(program.wait_for_error(said += held));
+    program.signal(SIGUSR1);
+    ASSERT_TRUE(program.wait_for_error(said += "boot_kernel: disk is held already\n"));
+    program.send("still there");
+    ASSERT_TRUE(program.wait_for_output("still there"));
+    program.signal(SIGUSR2);
+    ASSERT_TRUE(program.wait_for_error(said += "boot_kernel: disk goes on\n"));
+    program.signal(SIGUSR1);
+    ASSERT_TRUE(program.wait_for_error(said += held));
+    program.send(
+        "\x01"
+        "d");
+    ASSERT_TRUE(program.wait_for_error(said += "boot_kernel: disk goes on\n"));
+    program.send(
+        "\x01"
+        "d");
+    ASSERT_TRUE(program.wait_for_error(said += held));
+    is_powered_off ? program.send("q") : program.signal(SIGTERM);
+    Result const result = program.finish();
+    EXPECT_EQ(result.status, is_powered_off ? 0 : 12);
+    if (!is_powered_off) said += "boot_kernel: pc.kernel: stopped from outside\n";
+    EXPECT_EQ(result.error, said);
+  }
+}
+
+TEST_F(Terminal, WithoutADiskThatIsWrittenThereIsNothingToHold) {
+  folder_.write("disk.img", std::string(4096, 'x'));
+  std::vector<std::string> words = arguments("echo");
+  words.insert(words.end(), {"--disk", "disk.img,readonly"});
+  Program program{folder_, words, at_terminal()};
+  ASSERT_TRUE(program.wait_for_output("listening"));
+  program.signal(SIGUSR1);
+  std::string const said = "boot_kernel: there is no disk to hold: the guest writes none\n";
+  ASSERT_TRUE(program.wait_for_error(said));
+  program.send("q");
+  Result const result = program.finish();
+  EXPECT_EQ(result.status, 0);
+  EXPECT_EQ(result.error, said);
 }
 
 // --- Without one
