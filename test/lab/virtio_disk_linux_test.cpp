@@ -3,6 +3,7 @@
 #include <signal.h>
 #include <sys/mount.h>
 
+#include <chrono>
 #include <cstdint>
 #include <filesystem>
 #include <map>
@@ -66,6 +67,96 @@ TEST_F(VirtioDiskLinux, MakesFillsChecksAndRemountsExt4AndBindsItsDriverAgain) {
                        "disk=" + crc32(folder_.read("disk.img").value()) + " "});
 }
 
+/// The files that a guest said were on its disk, and their sums.
+std::map<std::string, std::string> files_in(std::string const& text, std::string const& word) {
+  std::map<std::string, std::string> files;
+  std::istringstream lines{text};
+  for (std::string line; std::getline(lines, line);) {
+    std::istringstream words{line};
+    std::string first;
+    std::string sum;
+    std::string name;
+    // A monitor that was killed may have left half a line.
+    if (!lines.eof() && words >> first >> sum >> name && first == word) files[name] = sum;
+  }
+  return files;
+}
+
+// Of the first disk, 7 MiB are a file system that is written and synced all the time; behind it is
+// room for what the guest writes when it is told to, without its cache. It says how many writes
+// were waiting then, or 0 if that one was complete at once.
+constexpr char const* write_without_end =
+    "/sbin/mke2fs -q -t ext4 /dev/vda 7M && mount -t ext4 /dev/vda /m || exit 8; "
+    "while [ ! -e /stop ]; do i=$((i + 1)); head -c 20000 /dev/urandom >/m/$i; sync; "
+    "echo wrote $(md5sum /m/$i); [ $i -lt 150 ] || break; done & "
+    "put() { yes $1 | head -c 65536 >/$1; w=0; (dd if=/$1 of=/dev/vda bs=64k seek=112 oflag=direct "
+    "conv=notrunc 2>/dev/null && touch /$1.done) & until [ -e /$1.done ]; do "
+    "read r w </sys/block/vda/inflight; [ $w -eq 0 ] || break; done; echo $1=$w.; }; "
+    "read word; put first; read word; echo heard $word; read word; "
+    "until [ -e /first.done ]; do sleep 1; done; touch /stop; wait; "
+    "cd /m; md5sum [0-9]* >/sums; cd /; umount /m; "
+    "/sbin/e2fsck -fn /dev/vda >/dev/null; echo checked=$?; "
+    "mount -t ext4 /dev/vda /m; cd /m; md5sum -c /sums >/dev/null; echo sums=$?; cd /; umount /m; "
+    "echo disk=$(crc32 /dev/vda); "
+    "/sbin/e2fsck -p /dev/vdb >/dev/null; echo repaired=$?; "
+    "/sbin/e2fsck -fn /dev/vdb >/dev/null; echo copy=$?; mount -t ext4 /dev/vdb /m; "
+    "for f in /m/[0-9]*; do echo found $(md5sum $f); done; umount /m; "
+    "echo errors=$(dmesg | grep -cE 'I/O error|EXT4-fs (error|warning)'); "
+    "read word; put second; read word";
+
+TEST_F(VirtioDiskLinux, IsHeldForACopyOfItsFileAndGoesOn) {
+  std::string const disk = make_disk("disk.img", 8 * mebibyte);
+  // The second one brings ext4's programs, and later the copy, for the guest to look at.
+  std::filesystem::copy_file(guest_file("ext4.tar"), folder_ / "second.img");
+  std::filesystem::resize_file(folder_ / "second.img", 8 * mebibyte);
+  auto const content = [&] { return folder_.read(disk).value(); };
+  Surroundings surroundings;
+  surroundings.input = Surroundings::Input::open;
+  surroundings.program = "boot_kernel";
+  Program program{folder_,
+                  arguments({.script = std::string{get_ready} + write_without_end,
+                             .options = {"--disk", disk, "--disk", "second.img"}}),
+                  surroundings};
+  ASSERT_TRUE(program.wait_for_output("/m/3\r\n"));
+  program.signal(SIGUSR1);
+  ASSERT_TRUE(program.wait_for_error("disk held: disk.img can be copied\n"));
+  std::string const copy = content();
+  auto const synced = files_in(program.out(), "wrote");
+  program.send("go\n");
+  ASSERT_TRUE(program.wait_for_output("first="));
+  program.send("there\n");
+  ASSERT_TRUE(program.wait_for_output("heard there\r\n"));
+  program.go_on_for(std::chrono::milliseconds{300});
+  EXPECT_EQ(program.out().find("first=0."), std::string::npos) << "nothing waits";
+  EXPECT_TRUE(content() == copy) << "the file has changed";
+  folder_.write("second.img", copy);
+
+  program.signal(SIGUSR2);
+  ASSERT_TRUE(program.wait_for_error("disk goes on\n"));
+  program.send("on\n");
+  ASSERT_TRUE(program.wait_for_output("errors="));
+  std::string const whole = content();
+  EXPECT_TRUE(whole.substr(7 * mebibyte).starts_with("first\nfirst\n"));
+
+  program.signal(SIGUSR1);
+  ASSERT_TRUE(program.wait_for_error("goes on\nboot_kernel: disk held: disk.img can be copied\n"));
+  program.send("again\n");
+  ASSERT_TRUE(program.wait_for_output("second="));
+  program.signal(SIGTERM);
+  Result const result = program.finish();
+  EXPECT_EQ(result.status, 12) << result.error;
+  EXPECT_TRUE(content() == whole) << "the file has changed in the end";
+  EXPECT_EQ(result.out.find("second=0."), std::string::npos) << "nothing waits";
+  expect_said(result, {"checked=0\r\n", "sums=0\r\n", "repaired=0\r\n", "copy=0\r\n",
+                       "errors=0\r\n", "disk=" + crc32(whole) + " "});
+  EXPECT_GE(synced.size(), 3U);
+  auto const found = files_in(result.out, "found");
+  for (auto const& [name, sum] : synced) {
+    ASSERT_TRUE(found.contains(name)) << name << " in\n" << result.out;
+    EXPECT_EQ(found.at(name), sum) << name;
+  }
+}
+
 // --- Longer
 
 class LongVirtioDiskLinux : public VirtioDiskLinux {};
@@ -90,21 +181,6 @@ TEST_F(LongVirtioDiskLinux, WorksOnEachControllerAndWithSeveralProcessors) {
     EXPECT_EQ(result.status, 0) << result.error;
     expect_said(result, {"disk=" + crc32(folder_.read("disk.img").value()) + " ", "\n8\r\n"});
   }
-}
-
-/// The files that a guest said were on its disk, and their sums.
-std::map<std::string, std::string> files_in(std::string const& text, std::string const& word) {
-  std::map<std::string, std::string> files;
-  std::istringstream lines{text};
-  for (std::string line; std::getline(lines, line);) {
-    std::istringstream words{line};
-    std::string first;
-    std::string sum;
-    std::string name;
-    // A monitor that was killed may have left half a line.
-    if (!lines.eof() && words >> first >> sum >> name && first == word) files[name] = sum;
-  }
-  return files;
 }
 
 TEST_F(LongVirtioDiskLinux, WhatWasSyncedSurvivesAMonitorThatIsKilled) {
