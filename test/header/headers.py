@@ -60,16 +60,21 @@ def errors_of_header(compiler, name, example):
     top += "".join(f"{line}\n" for line in lines if is_include.match(line))
     body = "\n".join(line for line in lines if not is_include.match(line))
     body = f"#line 1 \"example\"\n{body}\n"
-    at_top = compiler.errors_of(top + body)
-    if not at_top:
-        return ""
-    if errors := compiler.errors_of(header):
-        return errors
-    if "int main(" in body:
-        return at_top
-    inside = compiler.errors_of(f"{top}int example() {{\n{body}return 0;\n}}\n")
-    return inside and ("the code at its head compiles neither at namespace level nor as the body "
-                       "of a function, where the compiler says:\n" + min(at_top, inside, key=len))
+    # A text that compiles with what it includes first shows that the header does alone. Which of
+    # the two forms is tried first matters for time only.
+    forms = [lambda: compiler.errors_of(top + body)]
+    if "int main(" not in body:
+        forms.append(lambda: compiler.errors_of(f"{top}int example() {{\n{body}return 0;\n}}\n"))
+        if not re.search(r"^(class|enum|namespace|struct|template)\b", body, re.MULTILINE):
+            forms.reverse()
+    errors = []
+    for form in forms:
+        errors.append(form())
+        if not errors[-1]:
+            return ""
+    return compiler.errors_of(header) or (
+        "the code at its head compiles neither at namespace level nor as the body of a function, "
+        "where the compiler says:\n" + min(errors, key=len))
 
 
 def errors_of_linking(compiler, names):
