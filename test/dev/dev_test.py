@@ -90,7 +90,7 @@ class Dev(unittest.TestCase):
     def test_nothing_is_installed_where_nothing_is_missing(self):
         self.assertEqual(self.run_dev("build"), 0, self.warned)
         self.assertEqual([call for call in self.calls() if "apt" in call], [])
-        self.assertIn("CXX=g++ meson setup build", self.calls())
+        self.assertIn("CXX=g++ meson setup build -Dcpp_args=-g1", self.calls())
 
     def test_what_is_missing_is_installed_and_named(self):
         self.not_installed("meson")
