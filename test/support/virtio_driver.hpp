@@ -13,12 +13,14 @@
 #pragma once
 
 #include <atomic>
+#include <concepts>
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
 #include <map>
 #include <optional>
 #include <stdexcept>
+#include <type_traits>
 #include <utility>
 #include <vector>
 
@@ -261,6 +263,7 @@ class VirtioRig {
 
   /// From a device, or a callable that returns one.
   template <class Argument>
+    requires(!std::same_as<std::remove_cvref_t<Argument>, VirtioRig>)
   explicit VirtioRig(Argument&& argument, std::uint64_t ram_bytes = 1 * MiB)
       : ram{ram_bytes}, board{[&] { return Held(std::forward<Argument>(argument)); }} {}
 

@@ -106,7 +106,8 @@ TEST_F(ChainTest, is_written_by_bytes_and_the_length_is_what_was_written) {
     EXPECT_FALSE(chain.write(std::uint32_t{0}));
     EXPECT_EQ(chain.writable_left(), 3U);
   };
-  auto const first = room(3), second = room(5);
+  auto const first = room(3);
+  auto const second = room(5);
   EXPECT_EQ(send({holding("?"), first, second})->length, 5U);
   EXPECT_EQ(content(first) + content(second), "hello...");
 }
@@ -117,7 +118,9 @@ TEST_F(ChainTest, nothing_is_written_past_its_end) {
     EXPECT_EQ(chain.write(bytes_of("x")), 0U);
     chain.wrote(100);
   };
-  auto const one = room(2), two = room(4), beside = room(4);
+  auto const one = room(2);
+  auto const two = room(4);
+  auto const beside = room(4);
   EXPECT_EQ(send({one, two})->length, 6U);
   EXPECT_EQ(content(one) + content(two) + content(beside), "012345....");
 }
@@ -130,7 +133,8 @@ TEST_F(ChainTest, a_status_behind_data_that_failed_does_not_count) {
     EXPECT_FALSE(chain.write_at(~0ULL, bytes_of("SS")));
     EXPECT_TRUE(chain.write_at(2, bytes_of("xyz")));
   };
-  auto const data = room(4), status = room(3);
+  auto const data = room(4);
+  auto const status = room(3);
   EXPECT_EQ(send({data, status})->length, 0U);
   EXPECT_EQ(content(data) + content(status), "..xyz.S");
 }
@@ -288,7 +292,8 @@ TEST_F(ChainTest, table_of_descriptors_and_what_is_readable_are_not_written) {
   use = [&](VirtioChain& chain) {
     chain.write(std::vector<std::byte>(chain.writable_bytes(), std::byte{1}));
   };
-  auto const input = holding("input"), output = room(5);
+  auto const input = holding("input");
+  auto const output = room(5);
   std::uint64_t const table = rig.allocate(64);
   auto const all = [&](std::uint64_t at, std::size_t size) {
     return text_of(*rig.ram.span(at, size));
