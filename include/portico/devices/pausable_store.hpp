@@ -100,6 +100,7 @@ class PausableStore {
     return detail::operations_in_flight(disk_) + shared_->held.size() + shared_->complete.size();
   }
 
+  // NOLINTNEXTLINE(bugprone-exception-escape): no store's throws, and the variant always holds one
   [[nodiscard]] int descriptor() const noexcept {
     return shared_->event ? shared_->event.get() : detail::operations_descriptor(disk_);
   }

@@ -230,7 +230,7 @@ class Uring {
     completion_ = {rings_.as<unsigned>(cq.head), rings_.as<unsigned>(cq.tail)};
     completion_flags_ = rings_.as<unsigned>(cq.flags);
     cqes_ = rings_.as<io_uring_cqe>(cq.cqes);
-    unsigned* const order = rings_.as<unsigned>(sq.array);
+    auto* const order = rings_.as<unsigned>(sq.array);
     for (unsigned at = 0; at < entries_; ++at) order[at] = at;
     return 0;
   }

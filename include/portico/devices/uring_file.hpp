@@ -64,13 +64,12 @@ class UringFile : public detail::DiskFile {
                      UseUring use = UseUring::where_it_pays)
       : DiskFile{path, access == DiskAccess::read_write ? O_RDWR : O_RDONLY},
         writable_{access == DiskAccess::read_write},
-        refused_{ECANCELED},
         writes_at_once_{use == UseUring::where_it_pays} {
     if (use != UseUring::never) ring_ = Uring::open(most_calls, refused_);
   }
 
   UringFile(UringFile&& other) noexcept
-      : DiskFile{std::move(other)},
+      : DiskFile{static_cast<DiskFile&&>(other)},  // the rest of it follows
         ring_{std::move(other.ring_)},
         waiting_{std::move(other.waiting_)},
         complete_{std::move(other.complete_)},
@@ -83,7 +82,7 @@ class UringFile : public detail::DiskFile {
   UringFile& operator=(UringFile&& other) noexcept {
     if (this == &other) return *this;
     abandon();
-    DiskFile::operator=(std::move(other));
+    DiskFile::operator=(static_cast<DiskFile&&>(other));
     ring_ = std::move(other.ring_);
     waiting_ = std::move(other.waiting_);
     complete_ = std::move(other.complete_);
@@ -267,7 +266,7 @@ class UringFile : public detail::DiskFile {
   BlockList complete_{};  ///< to be collected
   unsigned calls_ = 0;    ///< that the kernel has, or is about to get
   bool writable_;
-  int refused_;
+  int refused_ = ECANCELED;
   bool writes_at_once_;
   unsigned detours_ = 0;  ///< writes that are left to the kernel, still
 };

@@ -84,7 +84,7 @@ class CoalescedRing {
 
  private:
   /// Goes on to the next place, however it ends.
-  struct Taking {
+  struct Taking {  // NOLINT(cppcoreguidelines-special-member-functions): an aggregate, made once
     abi::CoalescedRingHead& head;
 
     ~Taking() {

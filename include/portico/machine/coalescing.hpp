@@ -52,7 +52,7 @@ class Coalescing {
       try {
         vm.uncoalesce(zone);
       } catch (std::system_error const&) {
-        // It goes with the VM.
+        // It goes with the VM then.
       }
     }
     zones_.clear();

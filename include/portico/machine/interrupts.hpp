@@ -40,8 +40,7 @@ struct Interrupts {
   /// Lines of offloaded entries that lead to KVM's controllers.
   static constexpr bool has_irqfds = Board::has_offloads && kind == IrqchipKind::kernel;
 
-  // NOLINTNEXTLINE(modernize-use-default-member-init): what stands in for an absent part takes any
-  explicit Interrupts(Alarm& alarm) : controllers{alarm}, routes{true} {}
+  explicit Interrupts(Alarm& alarm) : controllers{alarm} {}
 
   /// Makes the controllers that are to be in the kernel, with an 8254 if `pit`, and ties the lines
   /// to pins. Before the first vCPU. Throws std::invalid_argument where an entry stands in their
@@ -111,7 +110,7 @@ struct Interrupts {
   [[no_unique_address]] std::conditional_t<Chip::in_board, BoardControllers<Chip>, Absent<1>>
       controllers;
   [[no_unique_address]] std::conditional_t<kind == IrqchipKind::kernel, GsiRoutes, Absent<2>>
-      routes;
+      routes{true};
   [[no_unique_address]] std::conditional_t<Chip::has_pic, Injection, Absent<3>> injection{};
   [[no_unique_address]] std::conditional_t<kind == IrqchipKind::board, HaltedVcpu, Absent<4>>
       halted{};

@@ -69,7 +69,7 @@ class IrqFds {
       try {
         vm.irqfd(request(lines_[number].raise, {}, number, KVM_IRQFD_FLAG_DEASSIGN));
       } catch (std::system_error const&) {
-        // It goes with the VM.
+        // It goes with the VM then.
       }
     }
   }

@@ -96,7 +96,7 @@ class Offloads {
       try {
         vm.ioeventfd(registered_[index]);
       } catch (std::system_error const&) {
-        // It goes with the VM.
+        // It goes with the VM then.
       }
     }
     bells_ = 0;

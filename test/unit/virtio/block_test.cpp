@@ -347,7 +347,7 @@ TEST(VirtioBlock, IsAsAModelIs) {
         random() % std::min<std::uint64_t>(disk_sectors - sector + 1, 24));
     auto const piece = static_cast<std::uint32_t>(64 + random() % 2000);
     auto const at = model.begin() + static_cast<std::ptrdiff_t>(sector * 512);
-    auto const end = at + static_cast<std::ptrdiff_t>(sectors * 512);
+    auto const end = at + static_cast<std::ptrdiff_t>(sectors) * 512;
     auto const kind = random() % 3;
     if (kind == 0) {
       Answer const answer = driver.in(sector, sectors, piece);

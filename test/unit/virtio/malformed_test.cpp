@@ -347,7 +347,8 @@ VirtioDescriptor any_descriptor(std::mt19937_64& random) {
 
 TEST(MalformedQueue, whatever_it_is_a_chain_lies_in_ram) {
   std::mt19937_64 random{1};
-  int broken = 0, whole = 0;
+  int broken = 0;
+  int whole = 0;
   Rig rig;
   for (int round = 0; round < 4000; ++round) {
     if (round == 0 || rig.needs_reset()) {
