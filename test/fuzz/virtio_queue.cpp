@@ -159,7 +159,7 @@ struct Rig {
   void send() {
     std::uint64_t const count = 1 + input.below(3);
     for (std::uint64_t index = 0; index < count; ++index) {
-      std::uint8_t const choice = input.take<std::uint8_t>();
+      auto const choice = input.take<std::uint8_t>();
       std::uint16_t const flags = (index + 1 < count ? 1 : 0) | ((choice & 1) != 0 ? 2 : 0);
       (void)ram.write(page + 16 * index,
                       VirtioDescriptor{points.at(choice >> 5) - (choice & 6), 1U + (choice & 30),
