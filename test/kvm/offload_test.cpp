@@ -81,7 +81,7 @@ TEST_F(OffloadOnKvm, ADoorbellDoesNotLeaveTheGuest) {
   Counter counter;
   Stop const stop = machine.run(counter);
   ASSERT_TRUE(std::holds_alternative<GuestExit>(stop)) << describe(stop);
-  Bells& bells = machine.get<Bells>();
+  auto& bells = machine.get<Bells>();
   EXPECT_EQ(counter.exits, 2);       // the load, and the end
   EXPECT_EQ(counter.at_watched, 1);  // no store
   EXPECT_EQ(bells.wild, 1);

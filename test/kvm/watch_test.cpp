@@ -72,7 +72,7 @@ TEST(WatchOnKvm, ItsEventComesWhileTheGuestRuns) {
                   0xEE};                   // out %al, %dx
   Machine machine{GuestMemory{2 * MiB}, [] { return Board{}; }};
   machine.load(code, LongMode{PageSize::k4KiB});
-  Receiver& receiver = machine.get<Receiver>();
+  auto& receiver = machine.get<Receiver>();
   std::thread sender{[&] {
     for (std::uint8_t byte = 1; byte <= 3; ++byte) {
       std::this_thread::sleep_for(std::chrono::milliseconds{2});
