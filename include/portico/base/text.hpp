@@ -29,6 +29,7 @@ struct FixedText {
   }
 
   /// The characters, without the closing zero.
+  // NOLINTNEXTLINE(bugprone-string-constructor): a text may be empty
   [[nodiscard]] constexpr std::string_view view() const { return {characters, Size}; }
 
   friend constexpr bool operator==(FixedText const&, FixedText const&) = default;
