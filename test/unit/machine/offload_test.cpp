@@ -37,23 +37,23 @@ Told told;
 struct TellingVm : FakeVm {
   void ioeventfd(kvm_ioeventfd const& request) {
     told.ioeventfds.push_back(request);
-    told.order.push_back((request.flags & KVM_IOEVENTFD_FLAG_DEASSIGN) != 0 ? "-ioeventfd"
-                                                                            : "+ioeventfd");
+    told.order.emplace_back((request.flags & KVM_IOEVENTFD_FLAG_DEASSIGN) != 0 ? "-ioeventfd"
+                                                                               : "+ioeventfd");
   }
 
   void irqfd(kvm_irqfd const& request) {
     told.irqfds.push_back(request);
-    told.order.push_back((request.flags & KVM_IRQFD_FLAG_DEASSIGN) != 0 ? "-irqfd" : "+irqfd");
+    told.order.emplace_back((request.flags & KVM_IRQFD_FLAG_DEASSIGN) != 0 ? "-irqfd" : "+irqfd");
   }
 
   void coalesce(kvm_coalesced_mmio_zone const& zone) {
     FakeVm::coalesce(zone);
-    told.order.push_back("+zone");
+    told.order.emplace_back("+zone");
   }
 
   void uncoalesce(kvm_coalesced_mmio_zone const& zone) {
     FakeVm::uncoalesce(zone);
-    told.order.push_back("-zone");
+    told.order.emplace_back("-zone");
   }
 };
 
@@ -66,7 +66,7 @@ using TellingMachine = Machine<Board, Hypervisor<TellingSystem>, Options...>;
 
 /// Rings, and is heard when it goes.
 struct Bells {
-  ~Bells() { told.order.push_back("device"); }
+  ~Bells() { told.order.emplace_back("device"); }
 
   void ring(std::uint32_t value) {
     std::lock_guard const guard{mutex};
@@ -144,7 +144,7 @@ TEST_F(OffloadedMachine, TakesEverythingBackBeforeTheDevicesGo) {
 
 TEST_F(OffloadedMachine, CallsTheHandlersOnAThreadOfTheDevices) {
   TellingMachine<Board> machine{GuestMemory{4 * KiB}, [] { return Board{}; }};
-  Bells& bells = machine.get<Bells>();
+  auto& bells = machine.get<Bells>();
   machine.vcpu().plays(
       [&](FakeVcpu& played) {
         signal(told.ioeventfds[1]);

@@ -78,7 +78,7 @@ class ConsoleRig : public test::VirtioRig<BasicConsole<Backend>> {
     std::vector<test::VirtioSegment> segments;
     auto const piece = [&](std::size_t size) {
       std::uint64_t const at = this->allocate(size);
-      ASSERT_TRUE(this->ram.copy_out(at, gsl::as_bytes(gsl::span<char const>{text.data(), size})));
+      ASSERT_TRUE(this->ram.copy_out(at, gsl::as_bytes(gsl::span<char const>{text}.first(size))));
       segments.push_back({at, static_cast<std::uint32_t>(size), false});
       text.remove_prefix(size);
     };
