@@ -25,6 +25,7 @@
 namespace portico {
 namespace {
 
+// NOLINTNEXTLINE(readability-identifier-naming): the manual's names
 constexpr std::uint32_t I = 1, R = 2, B = 4, RW = 8, S = 16, E = 32;
 
 // --- The bits alone

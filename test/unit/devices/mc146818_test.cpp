@@ -62,8 +62,9 @@ TEST(Alarm, ComesAtTheFirstSecondThatLooksLikeIt) {
                                        : lot == 7 && round % 8 == 0 ? random() & 0xFF
                                                                     : shown);
     };
-    ClockAlarm const alarm{draw(format.encode(random() % 60)), draw(format.encode(random() % 60)),
-                           draw(format.encode_hour(random() % 24))};
+    auto const below = [&](unsigned end) { return static_cast<std::int64_t>(random() % end); };
+    ClockAlarm const alarm{draw(format.encode(below(60))), draw(format.encode(below(60))),
+                           draw(format.encode_hour(below(24)))};
     auto const start = static_cast<std::int64_t>(random() % 200'000) - 100'000;
     std::int64_t expected = ClockAlarm::never;
     for (std::int64_t at = start + 1; at <= start + 86'400; ++at) {
