@@ -18,9 +18,11 @@ namespace {
 constexpr std::uint64_t kMemory = 2 << 20;
 constexpr std::uint64_t kLast = std::numeric_limits<std::uint64_t>::max();
 
+// NOLINTBEGIN(readability-identifier-naming): a script's variables
 constexpr unsigned A = 0;
 constexpr unsigned B = 1;
 constexpr unsigned C = 2;
+// NOLINTEND(readability-identifier-naming)
 
 constexpr unsigned kOpenRead = 1;
 constexpr unsigned kOpenWrite = 2;

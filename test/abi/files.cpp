@@ -20,11 +20,12 @@ namespace {
 using Names = std::vector<std::string>;
 namespace fs = std::filesystem;
 
-// The variables of a script.
+// NOLINTBEGIN(readability-identifier-naming): the variables of a script
 constexpr unsigned A = 0;
 constexpr unsigned B = 1;
 constexpr unsigned C = 2;
 constexpr unsigned D = 3;
+// NOLINTEND(readability-identifier-naming)
 
 class Files : public testing::Test {
  protected:

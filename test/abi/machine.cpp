@@ -134,7 +134,7 @@ std::string big_image(std::size_t size) {
     for (int i = 0; i < 8; ++i) image += static_cast<char>(value >> (8 * i) & 0xFF);
   };
   for (int i = 0; i < 8; ++i) {
-    image[static_cast<std::size_t>(8 + i)] = static_cast<char>(size >> (8 * i) & 0xFF);
+    image[8 + static_cast<std::size_t>(i)] = static_cast<char>(size >> (8 * i) & 0xFF);
   }
   while (image.size() < size - 16) {
     append(image.size() % 4096 == 0 ? image.size() : 0x5A17'B00C'0DDB'A115U);

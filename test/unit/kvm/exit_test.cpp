@@ -40,7 +40,7 @@ TEST(Exit, IoKeepsWidthAndCountApart) {
   page.run().io.port = 0xFFFC;
   page.run().io.count = 7;
   page.run().io.data_offset = 4096;
-  IoExit const io = page.decoded<IoExit>();
+  auto const io = page.decoded<IoExit>();
   EXPECT_EQ(io.port, 0xFFFC);
   EXPECT_EQ(io.width, 4);
   EXPECT_EQ(io.count, 7U);
@@ -55,7 +55,7 @@ TEST(Exit, InIsARead) {
   page.run().io.size = 1;
   page.run().io.count = 1;
   page.run().io.data_offset = 4096 + 8;
-  IoExit const io = page.decoded<IoExit>();
+  auto const io = page.decoded<IoExit>();
   EXPECT_FALSE(io.is_write());
   *io.data = std::byte{0x5A};
   EXPECT_EQ(*page.data(4096 + 8), std::byte{0x5A}) << "the answer goes where KVM takes it from";
@@ -67,7 +67,7 @@ TEST(Exit, MmioOfEveryLength) {
     page.run().mmio.phys_addr = 0xFFFF'FFFF'D000'0004;
     page.run().mmio.len = length;
     page.run().mmio.is_write = length % 2;
-    MmioExit const mmio = page.decoded<MmioExit>();
+    auto const mmio = page.decoded<MmioExit>();
     EXPECT_EQ(mmio.address, 0xFFFF'FFFF'D000'0004U);
     EXPECT_EQ(mmio.length, length);
     EXPECT_EQ(mmio.is_write(), length % 2 == 1);

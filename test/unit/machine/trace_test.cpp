@@ -38,7 +38,7 @@ class Written {
   [[nodiscard]] std::FILE* stream() const { return file_.get(); }
 
   [[nodiscard]] std::string text() const {
-    std::rewind(file_.get());
+    if (std::fseek(file_.get(), 0, SEEK_SET) != 0) return {};
     std::string text(1 << 16, '\0');
     text.resize(std::fread(text.data(), 1, text.size(), file_.get()));
     return text;

@@ -243,8 +243,8 @@ TEST(GuestMemory, MovesAndKeepsHostAddresses) {
   GuestMemory second{std::move(first)};
   EXPECT_EQ(second.regions()[0].host, host);
   EXPECT_EQ(second.read<std::uint8_t>(0), 9);
-  EXPECT_EQ(first.size(),
-            0U);  // NOLINT(bugprone-use-after-move): what a move leaves is the subject
+  // NOLINTNEXTLINE(bugprone-use-after-move): what a move leaves is the subject
+  EXPECT_EQ(first.size(), 0U);
   EXPECT_FALSE(first.span(0, 1));
   EXPECT_TRUE(first.tail().empty());
 
