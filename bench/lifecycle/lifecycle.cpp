@@ -102,6 +102,10 @@ class Bare {
 /// Sees a guest's first instruction from another CPU.
 class Watcher {
  public:
+  Watcher() = default;
+  Watcher(Watcher const&) = delete;
+  Watcher& operator=(Watcher const&) = delete;
+
   ~Watcher() {
     end_ = true;
     thread_.join();
