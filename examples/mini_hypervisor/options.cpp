@@ -49,7 +49,7 @@ Options checked(Raw const& raw, Options options) {
 
   if (raw.console == "pty") {
     options.console = ConsoleKind::pty;
-  } else if (raw.console.rfind("file:", 0) == 0 && raw.console.size() > 5) {
+  } else if (raw.console.starts_with("file:") && raw.console.size() > 5) {
     options.console = ConsoleKind::file;
     options.console_path = raw.console.substr(5);
   } else if (raw.console != "stdio") {
