@@ -55,8 +55,10 @@ struct Other {
   std::uint64_t sum = 0;
 };
 
+// NOLINTBEGIN(bugprone-macro-parentheses): template arguments, all of them numbers
 #define PORTICO_BENCH_PORT(port) portico::Port<port, Other<port>>,
 #define PORTICO_BENCH_ADDRESS(address) , portico::Mmio<address, Other<address>>
+// NOLINTEND(bugprone-macro-parentheses)
 using Board =
     portico::DeviceMap<OTHER_PORTS(PORTICO_BENCH_PORT) portico::Port<END_PORT, End>,
                        portico::Port<PROBE_PORT, PortProbe, Named<"port">>,

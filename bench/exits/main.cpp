@@ -60,12 +60,14 @@ bool parse(int argc, char** argv, Options& options) {
     } else if (name == "--images") {
       options.folder = value;
     } else if (name == "--runs") {
-      auto const end = value.data() + value.size();
-      auto const [last, error] = std::from_chars(value.data(), end, options.runs);
+      char const* const begin = value.data();
+      char const* const end = begin + value.size();
+      auto const [last, error] = std::from_chars(begin, end, options.runs);
       if (error != std::errc{} || last != end || options.runs == 0) return false;
     } else if (name == "--seconds") {
-      auto const end = value.data() + value.size();
-      auto const [last, error] = std::from_chars(value.data(), end, options.seconds);
+      char const* const begin = value.data();
+      char const* const end = begin + value.size();
+      auto const [last, error] = std::from_chars(begin, end, options.seconds);
       if (error != std::errc{} || last != end || options.seconds <= 0) return false;
     } else {
       return false;
