@@ -20,7 +20,7 @@ enum class Space : std::uint8_t { port, mmio };
 /// Seen from the guest: it reads from a device, or writes to it.
 enum class Direction : std::uint8_t { read, write };
 
-/// Who answered an access. At every place that makes one, all of it is known to the compiler.
+/// Who answered an access.
 struct Claim {
   std::int32_t entry = -1;  ///< index of the map's entry that holds the address, or -1
   std::int32_t range = -1;  ///< index of the entry's range, or -1

@@ -193,7 +193,7 @@ class DeviceMap : detail::Slots<std::index_sequence_for<Entries...>, Entries...>
   }();
 
   constexpr DeviceMap()
-    requires(std::is_default_constructible_v<typename detail::EntryTraits<Entries>::Held> && ...)
+    requires(detail::HasDefault<typename detail::EntryTraits<Entries>::Held> && ...)
   = default;
 
   /// One argument per entry, in order: the device, something that it is constructed from, or a
@@ -256,20 +256,26 @@ class DeviceMap : detail::Slots<std::index_sequence_for<Entries...>, Entries...>
   }
 
   /// Carries out one access: `count` elements of `width` bytes at `address`, from or to `data`.
-  /// Reads that nobody claims give all ones. The claim says who took it; every place where it is
-  /// made knows it at compile time.
+  /// Reads that nobody claims give all ones. The claim says who took it; who does not look at it pays
+  /// nothing for it.
   template <Space InSpace, Direction Way, class Context>
   [[gnu::always_inline]] Claim access(std::uint64_t address, std::uint32_t width,
                                       std::uint32_t count, std::byte* data, Context& context) {
     Taker<InSpace, Way, Context> found{*this, {address, width, count, data}, &context};
-    auto const missed = [&]() __attribute__((always_inline)) {
-      return detail::unclaimed<Way>(-1, -1, width, count, data);
-    };
+    detail::Operation& operation = found.operation;
     // Ports fit 32 bits, in which compares with constants are shortest.
-    if constexpr (InSpace == Space::port)
-      return route<spans<InSpace>>(static_cast<std::uint32_t>(address), found, missed);
-    else
-      return route<spans<InSpace>>(address, found, missed);
+    using Key = std::conditional_t<InSpace == Space::port, std::uint32_t, std::uint64_t>;
+    std::size_t number = 0;
+    for (;;) {
+      number = detail::route_to<spans<InSpace>>(static_cast<Key>(address), found);
+      if (operation.count <= 1 || operation.row < 0) break;
+      --operation.count;
+      operation.data += width;
+    }
+    if constexpr (Way == Direction::read)
+      if (operation.row < 0) detail::fill_with_ones(data, std::size_t{width} * count);
+    detail::Owner const owner = owners<InSpace>[number];
+    return {owner.entry, owner.range, operation.row, operation.may_stop};
   }
 
   /// The guest's `out`: whether a register took it.
@@ -356,18 +362,29 @@ class DeviceMap : detail::Slots<std::index_sequence_for<Entries...>, Entries...>
   template <Space InSpace>
   static constexpr auto spans = detail::spans_of(Found::template sorted<InSpace>);
 
-  /// What route() hands an access over to.
+  /// Whose the ranges are, counted from 1; and -1 for 0.
+  template <Space InSpace>
+  static constexpr auto owners = [] {
+    std::array<detail::Owner, Found::template sorted<InSpace>.size() + 1> result{};
+    for (std::size_t number = 1; number < result.size(); ++number) {
+      auto const& range = Found::template sorted<InSpace>[number - 1];
+      result[number] = {static_cast<std::int32_t>(range.entry),
+                        static_cast<std::int32_t>(range.range)};
+    }
+    return result;
+  }();
+
+  /// What an access is handed over to.
   template <Space InSpace, Direction Way, class Context>
   struct Taker {
-    static constexpr bool has_targets = true;
     Slots& slots;
-    detail::Operands operands;
+    detail::Operation operation;
     Context* context;
 
     template <std::size_t Index>
-    using Target = detail::Target<Way, Found::template sorted<InSpace>[Index].entry,
-                                  Found::template sorted<InSpace>[Index].range,
-                                  Traits<Found::template sorted<InSpace>[Index].entry>>;
+    using Take = detail::Target<Way, Found::template sorted<InSpace>[Index].entry,
+                                Found::template sorted<InSpace>[Index].range,
+                                Traits<Found::template sorted<InSpace>[Index].entry>>;
   };
 
   template <Space InSpace, class Value, class Context>

@@ -24,6 +24,7 @@ namespace portico::detail {
   std::memset(data, 0xFF, bytes);
 }
 
+/// The same, with the claim.
 template <Direction Way>
 [[gnu::always_inline]] inline Claim unclaimed(std::int32_t entry, std::int32_t range,
                                               std::uint32_t width, std::uint32_t count,
@@ -223,74 +224,85 @@ template <Direction Way, std::size_t Entry, std::size_t Range, class Table, clas
             access_width<Way, Entry, Range, Table, 0>(held, offset, width, count, data, context);
     if (claim.taken()) return claim;
   }
-  return unclaimed<Way>(static_cast<std::int32_t>(Entry), static_cast<std::int32_t>(Range), width,
-                        count, data);
+  return Claim{};
 }
 
-/// What an access is made of, beside the range.
-struct Operands {
+/// An access on its way, and what became of it.
+struct Operation {
   std::uint64_t address = 0;
-  std::uint32_t width = 0;  ///< bytes
-  std::uint32_t count = 0;
-  std::byte* data = nullptr;
+  std::uint32_t width = 0;    ///< bytes of one element
+  std::uint32_t count = 0;    ///< elements that are left
+  std::byte* data = nullptr;  ///< of the first of those
+  std::int32_t row = -1;      ///< that took it
+  bool may_stop = false;
 };
 
-/// Whether a range is one register whose handler asks for nothing but the value.
+/// Whose a range is.
+struct Owner {
+  std::int32_t entry = -1;  ///< index of the map's entry
+  std::int32_t range = -1;  ///< index of that entry's range
+};
+
+/// Whether a range is one register, and one for one thread, whose handler asks for nothing but the
+/// value.
 template <Direction Way, class Table, class Held>
-consteval bool is_plain_register() {
-  if constexpr (Table::count == 1 && !DeviceOf<Held>::locked) {
-    constexpr auto handler = HandlerIn<Way, typename Table::template Line<0>>::handler;
-    if constexpr (is_handler<handler>)
-      return HandlerTraits<handler>::shape == Shape::value &&
-             std::is_same_v<typename HandlerTraits<handler>::Services, TypeList<>>;
-  }
-  return false;
-}
+inline constexpr bool is_plain_register = false;
+template <Direction Way, class Only, Space InSpace, std::uint64_t Stride, std::uint64_t Size,
+          class Held>
+inline constexpr bool
+    is_plain_register<Way, RangeTable<Registers<Only>, InSpace, Stride, Size>, Held> =
+        !DeviceOf<Held>::locked && HandlerTraits<HandlerIn<Way, Only>::handler>::plain;
 
-/// One range of a map in one direction: carries out an access whose first byte lies in it. The names
-/// of these functions do not have the map's in them, with all its entries: to write that down once
-/// for each entry is what cost a compiler most.
-template <Direction Way, std::size_t Entry, std::size_t Range, class Traits,
-          bool IsPlain = is_plain_register<Way, typename Traits::template TableAt<Range>,
-                                           typename Traits::Held>()>
-struct Target {
+template <Direction Way, std::size_t Entry, std::size_t Range, class Traits, bool IsPlain>
+struct TargetOf {
   template <class Context>
-  [[gnu::always_inline]] static Claim take(Slot<Entry, typename Traits::Held>& slot,
-                                           Operands const& access, Context* context) {
-    return access_range<Way, Entry, Range, typename Traits::template TableAt<Range>>(
-        slot.held, access.address - Traits::template range<Range>.base, access.width, access.count,
-        access.data, *context);
+  [[gnu::always_inline]] static void take(Slot<Entry, typename Traits::Held>& slot,
+                                          Operation& operation, Context* context) {
+    Claim const claim = access_range<Way, Entry, Range, typename Traits::template TableAt<Range>>(
+        slot.held, operation.address - Traits::template range<Range>.base, operation.width,
+        operation.count, operation.data, *context);
+    operation.count = claim.taken() ? 1 : operation.count;
+    operation.row = claim.row;
+    operation.may_stop = claim.may_stop;
   }
 };
 
-/// Most ranges of most maps: the same in one function.
+/// Most ranges of most maps: the same in one function, and one element at a time.
 template <Direction Way, std::size_t Entry, std::size_t Range, class Traits>
-struct Target<Way, Entry, Range, Traits, true> {
+struct TargetOf<Way, Entry, Range, Traits, true> {
   using Table = typename Traits::template TableAt<Range>;
-  static constexpr auto handler = HandlerIn<Way, typename Table::template Line<0>>::handler;
+  static constexpr auto handler = HandlerIn<Way, typename Table::First>::handler;
   using Handler = HandlerTraits<handler>;
-  using Value = typename Handler::Value;
 
-  [[gnu::always_inline]] static Claim take(Slot<Entry, typename Traits::Held>& slot,
-                                           Operands const& access, void const*) {
+  [[gnu::always_inline]] static void take(Slot<Entry, typename Traits::Held>& slot,
+                                          Operation& operation, void const*) {
+    typename Handler::Value value{};
     // A range of one address leaves no offset to compare.
-    if (access.width != sizeof(Value) ||
+    if (operation.width != sizeof value ||
         (Table::size != 1 &&
-         access.address != Traits::template range<Range>.base + Table::rows[0].offset))
-      return unclaimed<Way>(static_cast<std::int32_t>(Entry), static_cast<std::int32_t>(Range),
-                            access.width, access.count, access.data);
+         operation.address != Traits::template range<Range>.base + Table::rows[0].offset))
+      return;
     typename Handler::Class& owner = slot.held;
-    std::byte* data = access.data;
-    for (std::uint32_t element = 0;;) {
-      if constexpr (Way == Direction::read)
-        store(data, static_cast<Value>((owner.*handler)()));
-      else
-        (owner.*handler)(load<Value>(data));
-      data += sizeof(Value);
-      if (++element >= access.count) break;
+    if constexpr (Way == Direction::read) {
+      value = (owner.*handler)();
+      std::memcpy(operation.data, &value, sizeof value);
+    } else {
+      std::memcpy(&value, operation.data, sizeof value);
+      (owner.*handler)(value);
     }
-    return Claim{static_cast<std::int32_t>(Entry), static_cast<std::int32_t>(Range), 0, false};
+    operation.row = 0;
   }
+};
+
+/// One range of a map in one direction: carries out an access whose first byte lies in it, one
+/// element of it or all. The names of these functions do not have the map's in them, with all its
+/// entries: to write that down once for each entry is what cost a compiler most. That it is plain is
+/// no default argument: those are worked out again wherever the class is named.
+template <Direction Way, std::size_t Entry, std::size_t Range, class Traits>
+struct Target
+    : TargetOf<
+          Way, Entry, Range, Traits,
+          is_plain_register<Way, typename Traits::template TableAt<Range>, typename Traits::Held>> {
 };
 
 }  // namespace portico::detail

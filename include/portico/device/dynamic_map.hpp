@@ -227,7 +227,9 @@ class DynamicMap {
     Claim claim = route<detail::kinds<sizeof...(Devices)>>(
         place->kind, found,
         []() __attribute__((always_inline)) -> Claim { __builtin_unreachable(); });
-    claim.entry = static_cast<std::int32_t>(place->entry);
+    auto const entry = static_cast<std::int32_t>(place->entry);
+    if (!claim.taken()) return detail::unclaimed<Way>(entry, 0, width, count, data);
+    claim.entry = entry;
     return claim;
   }
 

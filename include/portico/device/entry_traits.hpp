@@ -53,6 +53,16 @@ using TypeIn = typename Picked<Pack, Index>::type;
 template <std::size_t Index, class... Types>
 using TypeAt = TypeIn<IndexedPack<std::index_sequence_for<Types...>, Types...>, Index>;
 
+template <class... Types>
+struct FirstOf {
+  using type = void;
+};
+
+template <class First, class... Rest>
+struct FirstOf<First, Rest...> {
+  using type = First;
+};
+
 // --- The device behind an entry
 // -----------------------------------------------------------------------------------------
 
@@ -160,6 +170,19 @@ consteval auto table_of_functions() {
   }
 }
 
+/// The same for the device with one register of one value, read and written: most of those without
+/// a table. A class that the compiler knows by its arguments, and no function to go through.
+template <class Device, class Read, class Write>
+struct TableOfFunctions {
+  using type = decltype(table_of_functions<Device>());
+};
+
+template <class Device, class Value>
+  requires is_register_value<Value>
+struct TableOfFunctions<Device, Value (Device::*)(), void (Device::*)(Value)> {
+  using type = Registers<ReadWrite<0, &Device::read, &Device::write>>;
+};
+
 template <std::size_t Index, class... Tables>
 TypeAt<Index, Tables...> table_at(Banks<Tables...>);
 
@@ -170,6 +193,9 @@ consteval auto table_of() {
     return decltype(table_at<RangeIndex>(typename Device::banks{})){};
   else if constexpr (HasRegisters<Device>)
     return typename Device::registers{};
+  else if constexpr (HasRead<Device> && HasWrite<Device>)
+    return typename TableOfFunctions<Device, decltype(&Device::read),
+                                     decltype(&Device::write)>::type{};
   else
     return table_of_functions<Device>();
 }
@@ -314,6 +340,7 @@ struct RangeTable<Registers<Lines...>, InSpace, Stride_, Size_> {
       Size_ != 0 ? Size_ : size_needed(Table::rows, InSpace, Stride_);
   template <std::size_t Index>
   using Line = TypeAt<Index, Lines...>;
+  using First = typename FirstOf<Lines...>::type;
   static constexpr std::size_t count = sizeof...(Lines);
   static constexpr std::array<Row, count> rows = scale_rows(Table::rows, Stride_, size);
 };

@@ -135,6 +135,7 @@ struct MemberHandler {
   using Value = typename Shaped::Value;
   using Services = typename Shaped::Services;
   static constexpr Shape shape = Shaped::shape;
+  static constexpr bool plain = shape == Shape::value && Services::size == 0;
   static constexpr bool batch = shape == Shape::batch;
   static constexpr bool bytes = shape == Shape::bytes;
   /// Bytes of the register; 0 for raw bytes.
@@ -145,6 +146,7 @@ struct MemberHandler {
 
 /// What is no handler: a static function, a data member, a signature that none of those below has.
 struct WithoutShape {
+  static constexpr bool plain = false;
   static constexpr bool writes = false;
   static constexpr bool reads = false;
   static constexpr bool batch = false;

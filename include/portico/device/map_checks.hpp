@@ -27,6 +27,10 @@ constexpr auto ranges_of_entry(std::uint32_t entry, std::index_sequence<Index...
 
 template <class Value, std::size_t Count>
 constexpr void sort_by_base(std::array<Value, Count>& values) {
+  bool sorted = true;
+  for (std::size_t index = 1; index < Count; ++index)
+    sorted = sorted && values[index - 1].base <= values[index].base;
+  if (sorted) return;  // most maps are written so
   // A bottom-up merge sort: std::sort costs the compiler more, and simpler sorts are quadratic.
   auto other = values;
   for (std::size_t width = 1; width < Count; width *= 2) {
@@ -51,16 +55,23 @@ struct MapRanges {
 
   /// All ranges of the map, in the order of its entries.
   static constexpr std::array<RangeValues, total> all = [] {
-    std::array<RangeValues, total> ranges{};
-    std::size_t next = 0;
     [[maybe_unused]] std::uint32_t entry = 0;
-    [[maybe_unused]] auto const append = [&](auto const& of_entry) {
-      for (RangeValues const& range : of_entry) ranges[next++] = range;
-    };
-    (append(ranges_of_entry<Entries>(
-         entry++, std::make_index_sequence<EntryTraits<Entries>::range_count>{})),
-     ...);
-    return ranges;
+    if constexpr (((EntryTraits<Entries>::range_count == 1) && ...)) {
+      // Most maps: no function for each entry.
+      std::array<RangeValues, total> ranges{EntryTraits<Entries>::template range<0>...};
+      for (RangeValues& range : ranges) range.entry = entry++;
+      return ranges;
+    } else {
+      std::array<RangeValues, total> ranges{};
+      std::size_t next = 0;
+      auto const append = [&](auto const& of_entry) {
+        for (RangeValues const& range : of_entry) ranges[next++] = range;
+      };
+      (append(ranges_of_entry<Entries>(
+           entry++, std::make_index_sequence<EntryTraits<Entries>::range_count>{})),
+       ...);
+      return ranges;
+    }
   }();
 
   template <Space InSpace>
@@ -232,6 +243,28 @@ template <class Traits, std::size_t... Index>
 std::bool_constant<(decltype(check_range<Traits, Index>())::value && ...)> check_ranges(
     std::index_sequence<Index...>);
 
+/// Whether a range is one register that breaks no rule: as most are, and then there is no more to
+/// work out.
+template <class Table>
+inline constexpr bool is_one_good_register = false;
+template <class Only, Space InSpace, std::uint64_t Stride, std::uint64_t Size>
+inline constexpr bool is_one_good_register<RangeTable<Registers<Only>, InSpace, Stride, Size>> =
+    Only::row.width != 0 && Only::row.offset == 0 && !Only::row.asks_for_line &&
+    (InSpace == Space::port ? Only::row.width < 8 : Only::row.width <= Size) &&
+    (Size != 0 || InSpace == Space::port);
+
+template <class Traits, bool IsGood>
+struct RangesChecked : std::true_type {};
+template <class Traits>
+struct RangesChecked<Traits, false>
+    : decltype(check_ranges<Traits>(std::make_index_sequence<Traits::range_count>{})) {};
+
+/// The ranges of an entry that has some.
+template <class Traits>
+using CheckedRanges =
+    RangesChecked<Traits, Traits::range_count == 1 &&
+                              is_one_good_register<typename Traits::template TableAt<0>>>;
+
 template <class Device>
 consteval bool banks_fit(std::size_t ranges) {
   if constexpr (HasBanks<Device>)
@@ -253,9 +286,7 @@ consteval auto check_entry() {
   } else if constexpr (!banks_fit<typename Traits::Device>(Traits::range_count)) {
     [[maybe_unused]] rules::banks_and_ranges_differ<typename Traits::Device> const error{};
     return std::false_type{};
-  } else if constexpr (!Traits::OptionsChecked::value ||
-                       !decltype(check_ranges<Traits>(
-                           std::make_index_sequence<Traits::range_count>{}))::value) {
+  } else if constexpr (!Traits::OptionsChecked::value || !CheckedRanges<Traits>::value) {
     return std::false_type{};
   } else {
     if constexpr (callbacks_ask_for_line<typename Traits::Device>() && !Traits::options.has_irq) {

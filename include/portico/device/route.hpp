@@ -71,45 +71,44 @@ inline constexpr auto cells = [] {
   return result;
 }();
 
-/// What a map hands over in place of a function with one instance for each span: a class for each,
-/// which is not a member of anything whose name is as long as a map's.
-template <class Found>
-concept HasTargets = requires { Found::has_targets; };
-
-template <std::size_t Index, class Found>
-[[gnu::always_inline]] constexpr auto reach(Found& found) {
-  if constexpr (HasTargets<Found>)
-    return Found::template Target<Index>::take(found.slots, found.operands, found.context);
-  else
-    return found.template operator()<Index>();
+/// What the search hands an access over to: for each span a class, `Found::Take<Index>`, whose
+/// `take` gets these three members of it. A class and not a function with one instance for each
+/// span: then no name has the map's in it, and those are long.
+template <class Found, std::size_t Index>
+[[gnu::always_inline]] constexpr void reach(Found& found) {
+  Found::template Take<Index>::take(found.slots, found.operation, found.context);
 }
 
-template <auto const& Spans, std::size_t Low, std::size_t High, class Key, class Found,
-          class Missed>
-[[gnu::always_inline]] constexpr auto route_one_by_one(Key key, Found& found, Missed& missed) {
+// All of these return the number of the span, counted from 1, or 0.
+
+template <auto const& Spans, std::size_t Low, std::size_t High, class Key, class Found>
+[[gnu::always_inline]] constexpr std::size_t route_one_by_one(Key key, Found& found) {
   if constexpr (Low == High) {
-    return missed();
+    return 0;
   } else {
     constexpr Span span = Spans[Low];
-    if constexpr (span.size == 1) {
-      if (key == static_cast<Key>(span.base)) return reach<Low>(found);
-    } else {
-      if (static_cast<Key>(key - static_cast<Key>(span.base)) < span.size) return reach<Low>(found);
+    bool here = false;
+    if constexpr (span.size == 1)
+      here = key == static_cast<Key>(span.base);
+    else
+      here = static_cast<Key>(key - static_cast<Key>(span.base)) < span.size;
+    if (here) {
+      reach<Found, Low>(found);
+      return Low + 1;
     }
-    return route_one_by_one<Spans, Low + 1, High>(key, found, missed);
+    return route_one_by_one<Spans, Low + 1, High>(key, found);
   }
 }
 
-template <auto const& Spans, std::size_t Low, std::size_t High, class Key, class Found,
-          class Missed>
-[[gnu::always_inline]] constexpr auto route_by_halves(Key key, Found& found, Missed& missed) {
+template <auto const& Spans, std::size_t Low, std::size_t High, class Key, class Found>
+[[gnu::always_inline]] constexpr std::size_t route_by_halves(Key key, Found& found) {
   if constexpr (High - Low <= few_spans) {
-    return route_one_by_one<Spans, Low, High>(key, found, missed);
+    return route_one_by_one<Spans, Low, High>(key, found);
   } else {
     constexpr std::size_t middle = Low + (High - Low) / 2;
     if (key < static_cast<Key>(Spans[middle].base))
-      return route_by_halves<Spans, Low, middle>(key, found, missed);
-    return route_by_halves<Spans, middle, High>(key, found, missed);
+      return route_by_halves<Spans, Low, middle>(key, found);
+    return route_by_halves<Spans, middle, High>(key, found);
   }
 }
 
@@ -134,15 +133,11 @@ inline constexpr auto counted = [] {
 // NOLINTBEGIN(bugprone-macro-parentheses): all arguments are sums
 // C++20 has no way to make the cases of a switch from a pack. This is reach() once more, without a
 // function for each case.
-#define PORTICO_CASE(n)                                                                \
-  case First + (n):                                                                    \
-    if constexpr (numbers[n] == 0)                                                     \
-      break;                                                                           \
-    else if constexpr (has_targets)                                                    \
-      return Found::template Target<numbers[n] - 1>::take(found.slots, found.operands, \
-                                                          found.context);              \
-    else                                                                               \
-      return found.template operator()<numbers[n] - 1>();
+#define PORTICO_CASE(n)                                                                        \
+  case First + (n):                                                                            \
+    if constexpr (numbers[n] != 0)                                                             \
+      Found::template Take<numbers[n] - 1>::take(found.slots, found.operation, found.context); \
+    break;
 #define PORTICO_CASES_4(n) \
   PORTICO_CASE(n) PORTICO_CASE(n + 1) PORTICO_CASE(n + 2) PORTICO_CASE(n + 3)
 #define PORTICO_CASES_16(n) \
@@ -162,14 +157,12 @@ consteval std::array<std::size_t, most_cases> numbers_from(std::size_t first,
   return numbers;
 }
 
-/// Case n calls `found` for span Numbers[n], counted from 1.
-template <auto const& Numbers, std::size_t First, class Found, class Missed>
+/// Case n reaches span Numbers[n], counted from 1.
+template <auto const& Numbers, std::size_t First, class Found>
 // NOLINTNEXTLINE(readability-function-size): the lines are the macros'
-[[gnu::always_inline]] constexpr auto route_by_case(std::uint64_t which, Found& found,
-                                                    Missed& missed) {
+[[gnu::always_inline]] constexpr void route_by_case(std::uint64_t which, Found& found) {
   constexpr std::size_t left = Numbers.size() - First;
   constexpr auto numbers = numbers_from(First, Numbers);
-  constexpr bool has_targets = HasTargets<Found>;
   if constexpr (left <= 16) {
     switch (which) {
       PORTICO_CASES_16(0)
@@ -189,12 +182,10 @@ template <auto const& Numbers, std::size_t First, class Found, class Missed>
       PORTICO_CASES_64(128)
       PORTICO_CASES_64(192)
       default:
+        if constexpr (left > most_cases) route_by_case<Numbers, First + most_cases>(which, found);
         break;
     }
-    if constexpr (left > most_cases)
-      return route_by_case<Numbers, First + most_cases>(which, found, missed);
   }
-  return missed();
 }
 
 #undef PORTICO_CASES_64
@@ -202,27 +193,53 @@ template <auto const& Numbers, std::size_t First, class Found, class Missed>
 #undef PORTICO_CASES_4
 #undef PORTICO_CASE
 
-}  // namespace detail
-
-/// Calls `found.operator()<Index>()` for the span that holds `key`, or `missed()`. `Spans` is an
-/// array of static duration, in ascending order, without overlaps. Both return one type.
-template <auto const& Spans, class Key, class Found, class Missed>
-[[gnu::always_inline]] constexpr auto route(Key key, Found&& found, Missed&& missed) {
-  if constexpr (Spans.size() <= detail::few_spans) {
-    return detail::route_one_by_one<Spans, 0, Spans.size()>(key, found, missed);
-  } else if constexpr (detail::grid<Spans>.cells <= detail::most_cells) {
-    constexpr detail::Grid grid = detail::grid<Spans>;
+/// Takes an access to the span that holds `key`, and returns that span's number, counted from 1; or
+/// returns 0.
+template <auto const& Spans, class Key, class Found>
+[[gnu::always_inline]] constexpr std::size_t route_to(Key key, Found& found) {
+  if constexpr (Spans.size() <= few_spans) {
+    return route_one_by_one<Spans, 0, Spans.size()>(key, found);
+  } else if constexpr (grid<Spans>.cells <= most_cells) {
+    constexpr Grid grid = detail::grid<Spans>;
     // Cast at each step: arithmetic makes an int of a narrow key.
     auto const cell =
         static_cast<Key>(static_cast<Key>(key - static_cast<Key>(grid.first)) >> grid.shift);
-    if constexpr (detail::cells_are_cases<Spans>)
-      return detail::route_by_case<detail::cells<Spans>, 0>(cell, found, missed);
+    std::size_t const number = cell < grid.cells ? cells<Spans>[cell] : 0;
+    if constexpr (cells_are_cases<Spans>)
+      route_by_case<cells<Spans>, 0>(cell, found);
     else
-      return detail::route_by_case<detail::counted<Spans.size()>, 1>(
-          cell < grid.cells ? detail::cells<Spans>[cell] : 0, found, missed);
+      route_by_case<counted<Spans.size()>, 1>(number, found);
+    return number;
   } else {
-    return detail::route_by_halves<Spans, 0, Spans.size()>(key, found, missed);
+    return route_by_halves<Spans, 0, Spans.size()>(key, found);
   }
+}
+
+/// A function with an instance for each span, and what it returned.
+template <class Function, class Result>
+struct Calls {
+  template <std::size_t Index>
+  struct Take {
+    [[gnu::always_inline]] static constexpr void take(Function& function, Result& result,
+                                                      void const*) {
+      result = function.template operator()<Index>();
+    }
+  };
+
+  Function& slots;
+  Result operation{};
+  void const* context = nullptr;
+};
+
+}  // namespace detail
+
+/// Calls `found.operator()<Index>()` for the span that holds `key`, or `missed()`. `Spans` is an
+/// array of static duration, in ascending order, without overlaps. Both return one type, which has a
+/// default constructor.
+template <auto const& Spans, class Key, class Found, class Missed>
+[[gnu::always_inline]] constexpr auto route(Key key, Found&& found, Missed&& missed) {
+  detail::Calls<std::remove_reference_t<Found>, decltype(missed())> calls{found};
+  return detail::route_to<Spans>(key, calls) != 0 ? calls.operation : missed();
 }
 
 }  // namespace portico

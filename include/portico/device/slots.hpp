@@ -24,6 +24,10 @@ template <class Held, class Argument>
 concept Makes =
     !std::is_same_v<Held, std::remove_cvref_t<Argument>> && std::is_invocable_r_v<Held, Argument>;
 
+/// Default constructible; the standard's own question costs a compiler eight classes for each type.
+template <class Held>
+concept HasDefault = requires { Held{}; };
+
 template <std::size_t Index, class Held>
 struct Slot {
   Held held{};
