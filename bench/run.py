@@ -223,7 +223,7 @@ class Bench:
     def virtio(self):
         self.add("## What a virtio request costs, beside QEMU\n",
                  "One guest on QEMU's microvm machine and on a monitor of ours "
-                 "([`bench/virtio`](../../../bench/virtio)), each case on both in alternating order. "
+                 "([`bench/virtio`](../../../bench/virtio)), each case on all in alternating order. "
                  "Processor time is of the whole process, that of its guest included.\n")
         if not shutil.which("qemu-system-x86_64"):
             self.add("Not measured: QEMU is not here.\n")

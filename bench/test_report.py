@@ -168,7 +168,7 @@ class Virtio(unittest.TestCase):
                                     ({"exits": 0, "user_exits": 3}, 4, 3),
                                     ({"user_exits": 3}, 4, 3), ({}, 1.5, 1.5)):
             figures = {**one, **more}
-            exits, text = compare.exits_of({("case", "who"): [[figures]]})
+            exits, text = compare.exits_of({("case", "who"): [[figures]]}, {compare.APART})
             self.assertEqual((exits(compare.APART, figures), exits(compare.OURS, figures)),
                              (apart, ours), text)
 

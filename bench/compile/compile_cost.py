@@ -1,4 +1,6 @@
 """What compiling costs: headers, the umbrella against what it includes, maps of many entries."""
+import concurrent.futures
+import os
 import shutil
 import statistics
 import tempfile
@@ -75,9 +77,13 @@ def measure(root, bare_console, hello, quick, progress):
                 progress(f"{command}: header {number} of {len(headers)}")
                 own["headers"][header] = rounds_of(
                     compiler, {"": subjects.include(header)}, 1, "-fsyntax-only")[""]
-                if compiler.is_clang:
-                    own["headers"][header]["instantiations"] = sum(
-                        compiler.instantiations(subjects.include(header)).values())
+            if compiler.is_clang:
+                progress(f"{command}: template instantiations of each header")
+                # Counts, which do not mind company.
+                with concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as pool:
+                    for header, found in zip(headers, pool.map(
+                            compiler.instantiations, map(subjects.include, headers))):
+                        own["headers"][header]["instantiations"] = sum(found.values())
         with tempfile.TemporaryDirectory() as folder:
             program = Path(folder) / "hello"
             compiler.build(heads["a whole monitor"], program, "-O2", "-s", "-pthread")

@@ -105,7 +105,15 @@ def include(*headers):
 
 
 def public_headers(root):
-    return sorted(path.relative_to(root).as_posix() for path in root.glob("portico/**/*.hpp"))
+    """All but those whose head says that they are internal."""
+    return sorted(path.relative_to(root).as_posix() for path in root.glob("portico/**/*.hpp")
+                  if "Internal to " not in head_of(path))
+
+
+def head_of(path):
+    """The comment with which a header begins, in one line."""
+    lines = path.read_text(encoding="utf-8").partition("#pragma once")[0].splitlines()
+    return " ".join(line.removeprefix("///").strip() for line in lines)
 
 
 def foreign_headers(root, compiler, header=UMBRELLA):

@@ -6,7 +6,7 @@ usage: compare.py [--bench FOLDER] [--quick] [--only block,net] [--json FILE] [-
 
 For each request: processor time of the process, exits, and how many in a second, each case on both
 machines in alternating order, several generations of processes. FOLDER is where the disk's file
-stands (default: the place for temporary files); cards need privileges for two taps. Every request's
+stands (default: the place for temporary files); cards need privileges for taps. Every request's
 data are looked at, by the guest: a wrong one ends it all. README.md says more.
 """
 import argparse
@@ -52,7 +52,8 @@ SETTINGS = [{"irqchip": chip, "aio": aio, "cache": cache, "iothread": thread}
                                       ("native", "none", ("split",)),
                                       ("io_uring", "none", ("split",)))
             for chip in chips for thread in (False, True)]
-CARD_SETTINGS = [{"irqchip": chip} for chip in ("split", "on")]
+SETTINGS += [{**setting, "ioeventfd": False} for setting in SETTINGS[:4] if not setting["iothread"]]
+CARD_SETTINGS = [{"irqchip": chip, "ioeventfd": on} for chip in ("split", "on") for on in (True, False)]
 
 # What it is compared with has the device on the vCPU's thread: there an answer that comes at once
 # needs neither a wake-up nor an interrupt. With Offload it is shown beside.
@@ -68,6 +69,8 @@ def setting_text(setting):
     if "aio" in setting:
         text += f", aio={setting['aio']}, cache={setting['cache']}"
         text += ", iothread" if setting["iothread"] else ", no iothread"
+    if not setting.get("ioeventfd", True):
+        text += ", no ioeventfd"
     return text
 
 
@@ -164,8 +167,10 @@ class Comparison:
             for case in cases:
                 found = {name: [] for name in names}
                 for turn in range(rounds + 1):
-                    order = names if turn % 2 else names[::-1]
-                    for name in order:
+                    # Nobody always runs behind the same one.
+                    first = (number_of_it + turn) % len(names)
+                    order = names[first:] + names[:first]
+                    for name in order if turn % 2 else order[::-1]:
                         # The first warms caches and queues up.
                         count = case.count if turn else max(2 * case.depth, case.count // 8)
                         one = machines[name].run(case, count, 1 + number_of_it * 100 + turn)
@@ -185,14 +190,15 @@ class Comparison:
                 for figures in self.samples[case.name, contender]]
 
 
-def exits_of(samples):
-    """What counts as an exit here: a function of a contender's name and a run's figures, and words."""
+def exits_of(samples, in_kernel):
+    """What counts as an exit here: a function of a contender's name and a run's figures, and words.
+    `in_kernel` has the names of those whose doorbells are ioeventfds."""
     figures = [one for generations in samples.values() for runs in generations for one in runs]
     if all(one.get("exits") for one in figures):
         return lambda name, one: one["exits"], "all exits, by KVM's trace event `kvm_exit`"
     if all("user_exits" in one for one in figures):
-        # On the vCPU's thread a doorbell is an exit to the monitor.
-        return (lambda name, one: one["user_exits"] + (name != OURS) * one["notifications"],
+        # Else a doorbell is an exit to the monitor.
+        return (lambda name, one: one["user_exits"] + (name in in_kernel) * one["notifications"],
                 "exits to the monitor, by KVM's trace event `kvm_userspace_exit`, and doorbells that "
                 "KVM serves, by the guest's count")
     return (lambda name, one: one["notifications"] + one["interrupts"],
@@ -249,7 +255,8 @@ def compare(kind, options, image, places, cases):
     for at in range(generations):
         print(f"{kind}: generation {at + 1} of {generations}", file=sys.stderr)
         comparison.generation(cases, rounds, at)
-    exits, exits_text = exits_of(comparison.samples)
+    exits, exits_text = exits_of(
+        comparison.samples, {APART} | ({"qemu"} if setting.get("ioeventfd", True) else set()))
     record = {"kind": kind, "qemu": setting_text(setting), "tried": tried, "exits": exits_text,
               "generations": generations, "rounds": rounds, "khz": comparison.khz, "hung": comparison.hung, "cases": []}
     for case in cases:

@@ -174,14 +174,16 @@ def ours(monitor, image, device, what, on_vcpu):
     return [monitor, image, device, what, *(["vcpu"] if on_vcpu else [])]
 
 
-def qemu(image, device, what, irqchip="split", aio="io_uring", cache="writeback", iothread=False):
+def qemu(image, device, what, irqchip="split", aio="io_uring", cache="writeback", iothread=False,
+         ioeventfd=True):
     # PVM cannot hide what this hides; without it, QEMU 7.2 aborts there.
     on_pvm = Path("/sys/module/kvm_pvm").exists()
     command = [QEMU, "-M", "microvm,rtc=off,pit=off,pic=off,isa-serial=on,ioapic2=off",
                "-accel", f"kvm,kernel-irqchip={irqchip}",
                "-cpu", "host,-arch-capabilities" if on_pvm else "host", "-m", "64", "-nodefaults",
                "-no-user-config", "-display", "none", "-serial", "stdio", "-kernel", image,
-               "-global", "virtio-mmio.force-legacy=false"]
+               "-global", "virtio-mmio.force-legacy=false",
+               "-global", f"virtio-mmio.ioeventfd={'on' if ioeventfd else 'off'}"]
     if device == "disk":
         thread = ",iothread=io" if iothread else ""
         command += [*(["-object", "iothread,id=io"] if iothread else []), "-drive",

@@ -51,8 +51,9 @@ class Watch {
            ::epoll_ctl(keeper_, EPOLL_CTL_ADD, descriptor, &wanted) == 0;
   }
 
-  /// Until it is armed again nothing that comes calls `event()`: for a device that is about to look
-  /// for itself, so that nobody else wakes up for what it finds. A call that has begun goes on. False
+  /// Until it is armed again no data that come call `event()`: for a device that is about to look for
+  /// itself, so that nobody else wakes up for what it finds. A call that has begun goes on; a failure
+  /// of the descriptor, and that its other end is gone, are still told, once (epoll_ctl(2)). False
   /// if it need not be: nothing is armed, or `event()` comes on the device's own thread, which looks
   /// first and then waits.
   [[nodiscard]] bool mute() noexcept {

@@ -109,8 +109,8 @@ struct NetFeature {
 /// Clears what means nothing in this header, so that nobody uses it. Whether the rest is possible
 /// for a packet of `bytes`.
 [[nodiscard]] inline bool tidy(PacketHeader& header, std::size_t bytes) noexcept {
-  header.header_length = static_cast<std::uint16_t>(
-      std::min<std::size_t>(header.header_length, std::min<std::size_t>(bytes, 0xFFFF)));
+  header.header_length =
+      static_cast<std::uint16_t>(std::min<std::size_t>({header.header_length, bytes, 0xFFFF}));
   if (header.gso_type == PacketHeader::whole)
     header.segment_size = 0;
   else if (header.segment_size == 0 || (header.flags & PacketHeader::needs_checksum) == 0)

@@ -129,5 +129,44 @@ TEST(StringIo, AnUnclaimedBatchIsOnesThroughout) {
   EXPECT_EQ(data.at(200), 0);
 }
 
+// More ranges than are compared one by one: a switch over a table, and over the ports themselves.
+
+template <int Number>
+struct Numbered : Single {};
+
+template <class... Entries>
+void expect_elements_in_order(std::uint16_t port) {
+  DeviceMap<Entries...> board;
+  Data data{{1, 2, 3}};
+  Claim const written =
+      board.template access<Space::port, Direction::write>(port, 2, 3, data.bytes.data(), nothing);
+  EXPECT_TRUE(written.taken());
+  EXPECT_EQ(written.entry, 7);
+  EXPECT_EQ(board.template at<7>().values, (std::vector<std::uint16_t>{1, 2, 3}));
+  board.template access<Space::port, Direction::read>(port, 2, 3, data.bytes.data(), nothing);
+  EXPECT_EQ(data.at(0), 0x200);
+  EXPECT_EQ(data.at(2), 0x202);
+  EXPECT_EQ(data.at(3), 0);
+  Claim const wide =
+      board.template access<Space::port, Direction::read>(port, 4, 3, data.bytes.data(), nothing);
+  EXPECT_FALSE(wide.taken());
+  EXPECT_EQ(wide.entry, 7);
+  EXPECT_EQ(data.at(5), 0xFFFF);
+  EXPECT_EQ(data.at(6), 0);
+}
+
+TEST(StringIo, ElementsComeInOrderThroughASwitch) {
+  expect_elements_in_order<Port<0x11, Numbered<0>>, Port<0x33, Numbered<1>>,
+                           Port<0x40, Numbered<2>>, Port<0x55, Numbered<3>>,
+                           Port<0x61, Numbered<4>>, Port<0x75, Numbered<5>>,
+                           Port<0x81, Numbered<6>>, Port<0x97, Numbered<7>>,
+                           Port<0x1A0, Numbered<8>>, Port<0x1C9, Numbered<9>>>(0x97);
+  expect_elements_in_order<Port<0x10, Numbered<0>>, Port<0x11, Numbered<1>>,
+                           Port<0x12, Numbered<2>>, Port<0x13, Numbered<3>>,
+                           Port<0x14, Numbered<4>>, Port<0x15, Numbered<5>>,
+                           Port<0x16, Numbered<6>>, Port<0x17, Numbered<7>>,
+                           Port<0x18, Numbered<8>>, Port<0x19, Numbered<9>>>(0x17);
+}
+
 }  // namespace
 }  // namespace portico

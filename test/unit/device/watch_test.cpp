@@ -1,8 +1,10 @@
 // A device's watch over a real epoll descriptor.
 #include <gtest/gtest.h>
 #include <sys/epoll.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
+#include <array>
 #include <cstdint>
 
 #include <portico/base/event_fd.hpp>
@@ -60,6 +62,21 @@ TEST_F(WatchOnEpoll, muted_it_reports_nothing_until_it_is_armed_again) {
   ASSERT_TRUE(watch.arm(input.get()));
   watch.disarm();
   EXPECT_FALSE(watch.mute());
+  EXPECT_FALSE(is_reported());
+}
+
+TEST_F(WatchOnEpoll, muted_it_still_tells_that_the_other_end_is_gone) {
+  std::array<int, 2> ends{};
+  ASSERT_EQ(::socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends.data()), 0);
+  Fd const here{ends[0]};
+  Fd there{ends[1]};
+  watch.keep(epoll.get(), 7);
+  ASSERT_TRUE(watch.arm(here.get()));
+  ASSERT_TRUE(watch.mute());
+  ASSERT_EQ(::write(there.get(), "x", 1), 1);
+  EXPECT_FALSE(is_reported());
+  there.reset();
+  EXPECT_TRUE(is_reported());
   EXPECT_FALSE(is_reported());
 }
 

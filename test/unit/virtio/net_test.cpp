@@ -1,16 +1,21 @@
 // The network device, over a network in memory.
 #include <gtest/gtest.h>
+#include <sys/epoll.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <atomic>
 #include <cerrno>
 #include <deque>
+#include <functional>
 #include <optional>
 #include <random>
 #include <thread>
 #include <utility>
 #include <vector>
 
+#include <portico/base/event_fd.hpp>
+#include <portico/base/fd.hpp>
 #include <portico/virtio/net.hpp>
 
 #include "support/virtio_driver.hpp"
@@ -38,6 +43,7 @@ struct FakeNetwork {
   std::size_t most_vectors = 0;  // that a packet was received into
   bool echoes = false;           // what is sent is there at once
   unsigned reads = 0;
+  std::function<void()> sends{};  // called by each send
 
   [[nodiscard]] PacketOffloads offloads() const { return has; }
 
@@ -54,6 +60,7 @@ struct FakeNetwork {
       auto const* const bytes = static_cast<std::byte const*>(part.iov_base);
       sent.packet.insert(sent.packet.end(), bytes, bytes + part.iov_len);
     }
+    if (sends) sends();
     if (echoes) to_guest.push_back(sent);
     from_guest.push_back(std::move(sent));
     return {from_guest.back().packet.size(), 0};
@@ -76,7 +83,9 @@ struct FakeNetwork {
     return {done, 0};
   }
 
-  [[nodiscard]] int descriptor() const { return 42; }
+  int number = 42;
+
+  [[nodiscard]] int descriptor() const { return number; }
 };
 
 static_assert(PacketBackend<FakeNetwork>);
@@ -428,6 +437,53 @@ TEST(VirtioNet, has_the_answer_in_the_guest_when_the_notification_is_over) {
   }
   EXPECT_EQ(rig.watch.armed(), 42) << "and what comes later is not missed";
   EXPECT_FALSE(rig.received());
+}
+
+// As on a vCPU's thread, where the I/O thread would wake up: over a real epoll descriptor.
+TEST(VirtioNet, wakes_nobody_for_the_answer_that_it_finds_itself) {
+  NetRig rig;
+  Fd const epoll{::epoll_create1(EPOLL_CLOEXEC)};
+  Fd const input = detail::make_event();  // can be read when the network has a packet
+  rig.network().number = input.get();
+  rig.watch.keep(epoll.get(), 7);
+  rig.start();
+  auto const is_reported = [&] {
+    epoll_event event{};
+    return ::epoll_wait(epoll.get(), &event, 1, 0) == 1;
+  };
+  auto const set_input = [&](bool readable) {
+    std::uint64_t value = 1;
+    if (readable) {
+      ASSERT_EQ(::write(input.get(), &value, sizeof value), static_cast<ssize_t>(sizeof value));
+    } else {
+      ASSERT_EQ(::read(input.get(), &value, sizeof value), static_cast<ssize_t>(sizeof value));
+    }
+  };
+  rig.give_all(4, 1526);
+  rig.network().echoes = true;
+  rig.network().sends = [&] {
+    set_input(true);
+    EXPECT_FALSE(is_reported()) << "it looks for itself";
+    set_input(false);
+  };
+  for (unsigned number = 0; number < 3; ++number) {
+    rig.transmit(a_packet(60, number));
+    rig.kick(1);
+    EXPECT_EQ(rig.received()->packet, a_packet(60, number));
+    EXPECT_FALSE(is_reported());
+  }
+  set_input(true);
+  EXPECT_TRUE(is_reported()) << "what comes later is told";
+  set_input(false);
+  rig.put(a_packet(60, 7));
+  EXPECT_TRUE(rig.event());
+  EXPECT_EQ(rig.received()->packet, a_packet(60, 7));
+  // No buffer is left: it is not armed, and takes up with the next.
+  rig.transmit(a_packet(60, 8));
+  rig.kick(1);
+  EXPECT_EQ(rig.watch.armed(), Watch::nothing);
+  rig.give_all(1, 1526);
+  EXPECT_EQ(rig.received()->packet, a_packet(60, 8));
 }
 
 TEST(VirtioNet, looks_for_no_answer_where_it_has_no_buffer) {
