@@ -266,15 +266,13 @@ class DeviceMap : detail::Slots<std::index_sequence_for<Entries...>, Entries...>
     // Ports fit 32 bits, in which compares with constants are shortest.
     using Key = std::conditional_t<InSpace == Space::port, std::uint32_t, std::uint64_t>;
     std::size_t number = 0;
-    for (;;) {
+    for (;; --operation.count, operation.data += width) {
       number = detail::route_to<spans<InSpace>>(static_cast<Key>(address), found);
       if (operation.count <= 1 || operation.row < 0) break;
-      --operation.count;
-      operation.data += width;
     }
     if constexpr (Way == Direction::read)
       if (operation.row < 0) detail::fill_with_ones(data, std::size_t{width} * count);
-    detail::Owner const owner = owners<InSpace>[number];
+    detail::Owner const owner = Found::template owners<InSpace>[number];
     return {owner.entry, owner.range, operation.row, operation.may_stop};
   }
 
@@ -362,29 +360,15 @@ class DeviceMap : detail::Slots<std::index_sequence_for<Entries...>, Entries...>
   template <Space InSpace>
   static constexpr auto spans = detail::spans_of(Found::template sorted<InSpace>);
 
-  /// Whose the ranges are, counted from 1; and -1 for 0.
-  template <Space InSpace>
-  static constexpr auto owners = [] {
-    std::array<detail::Owner, Found::template sorted<InSpace>.size() + 1> result{};
-    for (std::size_t number = 1; number < result.size(); ++number) {
-      auto const& range = Found::template sorted<InSpace>[number - 1];
-      result[number] = {static_cast<std::int32_t>(range.entry),
-                        static_cast<std::int32_t>(range.range)};
-    }
-    return result;
-  }();
-
   /// What an access is handed over to.
   template <Space InSpace, Direction Way, class Context>
   struct Taker {
     Slots& slots;
     detail::Operation operation;
     Context* context;
-
+    static constexpr auto& all = Found::template sorted<InSpace>;
     template <std::size_t Index>
-    using Take = detail::Target<Way, Found::template sorted<InSpace>[Index].entry,
-                                Found::template sorted<InSpace>[Index].range,
-                                Traits<Found::template sorted<InSpace>[Index].entry>>;
+    using Take = detail::Target<Way, all[Index].entry, all[Index].range, Traits<all[Index].entry>>;
   };
 
   template <Space InSpace, class Value, class Context>

@@ -237,12 +237,6 @@ struct Operation {
   bool may_stop = false;
 };
 
-/// Whose a range is.
-struct Owner {
-  std::int32_t entry = -1;  ///< index of the map's entry
-  std::int32_t range = -1;  ///< index of that entry's range
-};
-
 /// Whether a range is one register, and one for one thread, whose handler asks for nothing but the
 /// value.
 template <Direction Way, class Table, class Held>

@@ -22,46 +22,11 @@
 #include <portico/device/access.hpp>
 #include <portico/device/entries.hpp>
 #include <portico/device/handler.hpp>
+#include <portico/device/packs.hpp>
 #include <portico/device/registers.hpp>
 #include <portico/device/rules.hpp>
 
 namespace portico::detail {
-
-template <std::size_t Index, class Type>
-struct Indexed {
-  using type = Type;
-};
-template <class Indices, class... Types>
-struct IndexedPack;
-
-template <std::size_t... Index, class... Types>
-struct IndexedPack<std::index_sequence<Index...>, Types...> : Indexed<Index, Types>... {};
-template <std::size_t Index, class Type>
-Indexed<Index, Type> pick(Indexed<Index, Type> const*);
-
-/// Looked up once for each index: an overload resolution goes through all of the pack.
-template <class Pack, std::size_t Index>
-struct Picked {
-  using type = typename decltype(pick<Index>(static_cast<Pack*>(nullptr)))::type;
-};
-
-/// The type at `Index` of an IndexedPack.
-template <class Pack, std::size_t Index>
-using TypeIn = typename Picked<Pack, Index>::type;
-
-/// The type at `Index` of a pack.
-template <std::size_t Index, class... Types>
-using TypeAt = TypeIn<IndexedPack<std::index_sequence_for<Types...>, Types...>, Index>;
-
-template <class... Types>
-struct FirstOf {
-  using type = void;
-};
-
-template <class First, class... Rest>
-struct FirstOf<First, Rest...> {
-  using type = First;
-};
 
 // --- The device behind an entry
 // -----------------------------------------------------------------------------------------

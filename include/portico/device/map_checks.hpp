@@ -49,6 +49,12 @@ constexpr void sort_by_base(std::array<Value, Count>& values) {
   }
 }
 
+/// Whose a range is.
+struct Owner {
+  std::int32_t entry = -1;  ///< index of the map's entry
+  std::int32_t range = -1;  ///< index of that entry's range
+};
+
 template <class... Entries>
 struct MapRanges {
   static constexpr std::size_t total = (EntryTraits<Entries>::range_count + ... + 0);
@@ -90,6 +96,18 @@ struct MapRanges {
       if (range.space == InSpace) ranges[next++] = range;
     sort_by_base(ranges);
     return ranges;
+  }();
+
+  /// Whose those are, counted from 1; nobody's for 0.
+  template <Space InSpace>
+  static constexpr std::array<Owner, count_in<InSpace> + 1> owners = [] {
+    std::array<Owner, count_in<InSpace> + 1> result{};
+    for (std::size_t number = 1; number < result.size(); ++number) {
+      RangeValues const& range = sorted<InSpace>[number - 1];
+      result[number] = {static_cast<std::int32_t>(range.entry),
+                        static_cast<std::int32_t>(range.range)};
+    }
+    return result;
   }();
 };
 
