@@ -261,28 +261,6 @@ template <class Traits, std::size_t... Index>
 std::bool_constant<(decltype(check_range<Traits, Index>())::value && ...)> check_ranges(
     std::index_sequence<Index...>);
 
-/// Whether a range is one register that breaks no rule: as most are, and then there is no more to
-/// work out.
-template <class Table>
-inline constexpr bool is_one_good_register = false;
-template <class Only, Space InSpace, std::uint64_t Stride, std::uint64_t Size>
-inline constexpr bool is_one_good_register<RangeTable<Registers<Only>, InSpace, Stride, Size>> =
-    Only::row.width != 0 && Only::row.offset == 0 && !Only::row.asks_for_line &&
-    (InSpace == Space::port ? Only::row.width < 8 : Only::row.width <= Size) &&
-    (Size != 0 || InSpace == Space::port);
-
-template <class Traits, bool IsGood>
-struct RangesChecked : std::true_type {};
-template <class Traits>
-struct RangesChecked<Traits, false>
-    : decltype(check_ranges<Traits>(std::make_index_sequence<Traits::range_count>{})) {};
-
-/// The ranges of an entry that has some.
-template <class Traits>
-using CheckedRanges =
-    RangesChecked<Traits, Traits::range_count == 1 &&
-                              is_one_good_register<typename Traits::template TableAt<0>>>;
-
 template <class Device>
 consteval bool banks_fit(std::size_t ranges) {
   if constexpr (HasBanks<Device>)
@@ -304,7 +282,9 @@ consteval auto check_entry() {
   } else if constexpr (!banks_fit<typename Traits::Device>(Traits::range_count)) {
     [[maybe_unused]] rules::banks_and_ranges_differ<typename Traits::Device> const error{};
     return std::false_type{};
-  } else if constexpr (!Traits::OptionsChecked::value || !CheckedRanges<Traits>::value) {
+  } else if constexpr (!Traits::OptionsChecked::value ||
+                       !decltype(check_ranges<Traits>(
+                           std::make_index_sequence<Traits::range_count>{}))::value) {
     return std::false_type{};
   } else {
     if constexpr (callbacks_ask_for_line<typename Traits::Device>() && !Traits::options.has_irq) {
