@@ -165,8 +165,8 @@ class Virtio(unittest.TestCase):
     def test_exits_are_what_can_be_counted(self):
         one = {"cpu": 1, "cycles": 1, "notifications": 1, "interrupts": 0.5}
         for more, apart, ours in (({"exits": 7, "user_exits": 3}, 7, 7),
-                                    ({"exits": 0, "user_exits": 3}, 4, 3),
-                                    ({"user_exits": 3}, 4, 3), ({}, 1.5, 1.5)):
+                                  ({"exits": 0, "user_exits": 3}, 4, 3),
+                                  ({"user_exits": 3}, 4, 3), ({}, 1.5, 1.5)):
             figures = {**one, **more}
             exits, text = compare.exits_of({("case", "who"): [[figures]]}, {compare.APART})
             self.assertEqual((exits(compare.APART, figures), exits(compare.OURS, figures)),

@@ -94,7 +94,7 @@ class Taps:
     """Interfaces whose every packet comes straight back, in the kernel."""
 
     def __init__(self, count):
-        self.names = [f"pvb{os.getpid() % 10**6}{letter}" for letter in "abcdefgh"[:count]]
+        self.names = [f"pvb{os.getpid() % 10**6}{letter}" for letter in "abc"[:count]]
         self.made = []
 
     def __enter__(self):

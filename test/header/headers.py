@@ -62,14 +62,14 @@ def errors_of_header(compiler, name, example):
     body = f"#line 1 \"example\"\n{body}\n"
     # A text that compiles with what it includes first shows that the header does alone. Which of
     # the two forms is tried first matters for time only.
-    forms = [lambda: compiler.errors_of(top + body)]
+    forms = [top + body]
     if "int main(" not in body:
-        forms.append(lambda: compiler.errors_of(f"{top}int example() {{\n{body}return 0;\n}}\n"))
+        forms.append(f"{top}int example() {{\n{body}return 0;\n}}\n")
         if not re.search(r"^(class|enum|namespace|struct|template)\b", body, re.MULTILINE):
             forms.reverse()
     errors = []
     for form in forms:
-        errors.append(form())
+        errors.append(compiler.errors_of(form))
         if not errors[-1]:
             return ""
     return compiler.errors_of(header) or (

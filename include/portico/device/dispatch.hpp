@@ -255,7 +255,7 @@ struct TargetOf {
     Claim const claim = access_range<Way, Entry, Range, typename Traits::template TableAt<Range>>(
         slot.held, operation.address - Traits::template range<Range>.base, operation.width,
         operation.count, operation.data, *context);
-    operation.count = claim.taken() ? 1 : operation.count;
+    operation.count = 1;  // all of them, or none
     operation.row = claim.row;
     operation.may_stop = claim.may_stop;
   }
