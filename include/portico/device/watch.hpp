@@ -43,12 +43,9 @@ class Watch {
     int const before = armed_.exchange(descriptor, std::memory_order_acq_rel);
     if (keeper_ < 0) return true;
     if (before != nothing && before != descriptor) stop(before);
-    epoll_event wanted{};
-    wanted.events = EPOLLIN | EPOLLONESHOT;
-    wanted.data.u64 = number_;
+    constexpr std::uint32_t once = EPOLLIN | EPOLLONESHOT;
     // It is there still, but mute, after its one event.
-    return ::epoll_ctl(keeper_, EPOLL_CTL_MOD, descriptor, &wanted) == 0 ||
-           ::epoll_ctl(keeper_, EPOLL_CTL_ADD, descriptor, &wanted) == 0;
+    return control(EPOLL_CTL_MOD, descriptor, once) || control(EPOLL_CTL_ADD, descriptor, once);
   }
 
   /// Until it is armed again no data that come call `event()`: for a device that is about to look for
@@ -59,10 +56,7 @@ class Watch {
   [[nodiscard]] bool mute() noexcept {
     int const descriptor = armed();
     if (keeper_ < 0 || descriptor == nothing || !wakes_another_) return false;
-    epoll_event unused{};
-    unused.events = EPOLLONESHOT;
-    unused.data.u64 = number_;
-    return ::epoll_ctl(keeper_, EPOLL_CTL_MOD, descriptor, &unused) == 0;
+    return control(EPOLL_CTL_MOD, descriptor, EPOLLONESHOT);
   }
 
   /// Takes it back. A call of `event()` that has begun goes on.
@@ -87,9 +81,13 @@ class Watch {
   [[nodiscard]] bool take() noexcept { return armed() != nothing; }
 
  private:
-  void stop(int descriptor) const noexcept {
-    epoll_event unused{};
-    ::epoll_ctl(keeper_, EPOLL_CTL_DEL, descriptor, &unused);
+  void stop(int descriptor) const noexcept { control(EPOLL_CTL_DEL, descriptor, 0); }
+
+  bool control(int operation, int descriptor, std::uint32_t events) const noexcept {
+    epoll_event wanted{};
+    wanted.events = events;
+    wanted.data.u64 = number_;
+    return ::epoll_ctl(keeper_, operation, descriptor, &wanted) == 0;
   }
 
   int keeper_ = -1;
