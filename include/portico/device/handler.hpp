@@ -122,9 +122,10 @@ constexpr std::uint32_t width_of() {
     return 0;
 }
 
-template <class Class_, class Result, class... Arguments>
-struct MemberHandler {
-  using Class = Class_;
+/// What a signature says, whoever's member the function is: one class for all devices that have
+/// handlers like it.
+template <class Result, class... Arguments>
+struct Signature {
   using Write = WriteShape<Arguments...>;
   using Read = ReadShape<Result, Arguments...>;
   /// A read handler returns the value, or fills a span; a write handler returns nothing, and takes
@@ -159,20 +160,25 @@ struct WithoutShape {
 template <class Pointer>
 struct HandlerOf : WithoutShape {};
 
-template <class Class, class Result, class... Arguments>
-struct HandlerOf<Result (Class::*)(Arguments...)> : MemberHandler<Class, Result, Arguments...> {};
+template <class Class_, class Result, class... Arguments>
+struct HandlerOf<Result (Class_::*)(Arguments...)> : Signature<Result, Arguments...> {
+  using Class = Class_;
+};
 
-template <class Class, class Result, class... Arguments>
-struct HandlerOf<Result (Class::*)(Arguments...) const>
-    : MemberHandler<Class, Result, Arguments...> {};
+template <class Class_, class Result, class... Arguments>
+struct HandlerOf<Result (Class_::*)(Arguments...) const> : Signature<Result, Arguments...> {
+  using Class = Class_;
+};
 
-template <class Class, class Result, class... Arguments>
-struct HandlerOf<Result (Class::*)(Arguments...) noexcept>
-    : MemberHandler<Class, Result, Arguments...> {};
+template <class Class_, class Result, class... Arguments>
+struct HandlerOf<Result (Class_::*)(Arguments...) noexcept> : Signature<Result, Arguments...> {
+  using Class = Class_;
+};
 
-template <class Class, class Result, class... Arguments>
-struct HandlerOf<Result (Class::*)(Arguments...) const noexcept>
-    : MemberHandler<Class, Result, Arguments...> {};
+template <class Class_, class Result, class... Arguments>
+struct HandlerOf<Result (Class_::*)(Arguments...) const noexcept> : Signature<Result, Arguments...> {
+  using Class = Class_;
+};
 
 /// Where a table has no handler for one direction.
 struct NoHandler {};

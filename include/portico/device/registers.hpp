@@ -83,23 +83,20 @@ struct ReadOnly {
 /// writing one.
 template <std::uint64_t Offset, auto ReadHandler, auto WriteHandler>
 struct ReadWrite {
-  static_assert(HandlerTraits<ReadHandler>::reads && !HandlerTraits<ReadHandler>::bytes,
+  using Read = HandlerTraits<ReadHandler>;
+  using Write = HandlerTraits<WriteHandler>;
+  static_assert(Read::reads && !Read::bytes,
                 "portico::ReadWrite: the first handler must return the value.");
   static_assert(
-      HandlerTraits<WriteHandler>::writes && !HandlerTraits<WriteHandler>::bytes,
+      Write::writes && !Write::bytes,
       "portico::ReadWrite: the second handler must return void and take the value first.");
-  static_assert(
-      HandlerTraits<ReadHandler>::width == HandlerTraits<WriteHandler>::width,
+  static_assert(Read::width == Write::width,
       "portico::ReadWrite: both handlers must have one width. To fix this: use ReadOnly and "
       "WriteOnly, one row for each width.");
   static constexpr auto read = ReadHandler;
   static constexpr auto write = WriteHandler;
-  static constexpr detail::Row row{Offset,
-                                   HandlerTraits<ReadHandler>::width,
-                                   HandlerTraits<ReadHandler>::width,
-                                   true,
-                                   true,
-                                   detail::ask_for_line<ReadHandler, WriteHandler>};
+  static constexpr detail::Row row{Offset, Read::width, Read::width,
+                                   true,   true,        Read::asks_for_line || Write::asks_for_line};
   static constexpr std::string_view name = function_name<WriteHandler>();
 };
 
