@@ -241,6 +241,12 @@ consteval std::size_t bad_option() {
   return kinds.size();
 }
 
+/// One class for all entries that are given the same.
+template <class... Options>
+struct OptionsOf {
+  static constexpr OptionValues options = values_of<Options...>();
+};
+
 template <class Device, class... Options>
 consteval auto check_options() {
   constexpr std::size_t bad = bad_option<Options...>();
@@ -310,30 +316,48 @@ struct RangeTable<Registers<Lines...>, InSpace, Stride_, Size_> {
   static constexpr std::array<Row, count> rows = scale_rows(Table::rows, Stride_, size);
 };
 
+/// The ranges of an entry, and their tables.
+template <class Device, std::uint64_t Stride, std::uint64_t Size, class... RangeTypes>
+struct EntryRanges {
+  static constexpr std::size_t range_count = sizeof...(RangeTypes);
+  template <std::size_t Index>
+  using Where = TypeAt<Index, RangeTypes...>;
+  template <std::size_t Index>
+  using TableAt = RangeTable<decltype(table_of<Device, Index>()), Where<Index>::space, Stride,
+                             Where<Index>::size != 0 ? Where<Index>::size : Size>;
+  template <std::size_t Index>
+  static constexpr RangeValues range{Where<Index>::space, Where<Index>::base, TableAt<Index>::size,
+                                     0, static_cast<std::uint32_t>(Index)};
+};
+
+/// Most entries: one range, whose table is worked out once.
+template <class Device, std::uint64_t Stride, std::uint64_t Size, class Where>
+struct EntryRanges<Device, Stride, Size, Where> {
+  static constexpr std::size_t range_count = 1;
+  using OnlyTable = RangeTable<decltype(table_of<Device, 0>()), Where::space, Stride,
+                               Where::size != 0 ? Where::size : Size>;
+  template <std::size_t>
+  using TableAt = OnlyTable;
+  template <std::size_t>
+  static constexpr RangeValues range{Where::space, Where::base, OnlyTable::size, 0, 0};
+};
+
 template <class Held_, class RangeList, class... Options>
 struct EntryParts;
 
 template <class Held_, class... RangeTypes, class... Options>
-struct EntryParts<Held_, TypeList<RangeTypes...>, Options...> {
+struct EntryParts<Held_, TypeList<RangeTypes...>, Options...>
+    : OptionsOf<Options...>,
+      EntryRanges<typename DeviceOf<Held_>::type, OptionsOf<Options...>::options.stride,
+                  OptionsOf<Options...>::options.size, RangeTypes...> {
   using Held = Held_;
   using Device = typename DeviceOf<Held>::type;
   static constexpr bool known = true;
   static constexpr bool locked = DeviceOf<Held>::locked;
-  static constexpr OptionValues options = values_of<Options...>();
+  using OptionsOf<Options...>::options;
   using OptionsChecked = decltype(check_options<Device, Options...>());
   static constexpr std::string_view name =
       options.name.empty() ? type_name<Device>() : options.name;
-  static constexpr std::size_t range_count = sizeof...(RangeTypes);
-
-  template <std::size_t Index>
-  using Where = TypeAt<Index, RangeTypes...>;
-  template <std::size_t Index>
-  using TableAt =
-      RangeTable<decltype(table_of<Device, Index>()), Where<Index>::space, options.stride,
-                 Where<Index>::size != 0 ? Where<Index>::size : options.size>;
-  template <std::size_t Index>
-  static constexpr RangeValues range{Where<Index>::space, Where<Index>::base, TableAt<Index>::size,
-                                     0, static_cast<std::uint32_t>(Index)};
 };
 
 template <class Entry>
