@@ -360,16 +360,8 @@ class DeviceMap : detail::Slots<std::index_sequence_for<Entries...>, Entries...>
   template <Space InSpace>
   static constexpr auto spans = detail::spans_of(Found::template sorted<InSpace>);
 
-  /// What an access is handed over to.
   template <Space InSpace, Direction Way, class Context>
-  struct Taker {
-    Slots& slots;
-    detail::Operation operation;
-    Context* context;
-    static constexpr auto& all = Found::template sorted<InSpace>;
-    template <std::size_t Index>
-    using Take = detail::Target<Way, all[Index].entry, all[Index].range, Traits<all[Index].entry>>;
-  };
+  using Taker = detail::Taker<Slots, Pack, Found::template sorted<InSpace>, Way, Context>;
 
   template <Space InSpace, class Value, class Context>
   bool write_value(std::uint64_t address, Value value, Context& context) {

@@ -299,4 +299,17 @@ struct Target
           is_plain_register<Way, typename Traits::template TableAt<Range>, typename Traits::Held>> {
 };
 
+/// What route_to() hands an access over to: a map's devices, the access, and for each of the map's
+/// ranges who takes it. Not a member of the map: a compiler goes through all arguments of a
+/// template when one of its members is named, and these are named for each range.
+template <class Slots, class Pack, auto const& Ranges, Direction Way, class Context>
+struct Taker {
+  Slots& slots;
+  Operation operation;
+  Context* context;
+  template <std::size_t Index>
+  using Take = Target<Way, Ranges[Index].entry, Ranges[Index].range,
+                      EntryTraits<TypeIn<Pack, Ranges[Index].entry>>>;
+};
+
 }  // namespace portico::detail

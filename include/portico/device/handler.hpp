@@ -176,7 +176,8 @@ struct HandlerOf<Result (Class_::*)(Arguments...) noexcept> : Signature<Result, 
 };
 
 template <class Class_, class Result, class... Arguments>
-struct HandlerOf<Result (Class_::*)(Arguments...) const noexcept> : Signature<Result, Arguments...> {
+struct HandlerOf<Result (Class_::*)(Arguments...) const noexcept>
+    : Signature<Result, Arguments...> {
   using Class = Class_;
 };
 

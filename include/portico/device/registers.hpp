@@ -90,13 +90,14 @@ struct ReadWrite {
   static_assert(
       Write::writes && !Write::bytes,
       "portico::ReadWrite: the second handler must return void and take the value first.");
-  static_assert(Read::width == Write::width,
+  static_assert(
+      Read::width == Write::width,
       "portico::ReadWrite: both handlers must have one width. To fix this: use ReadOnly and "
       "WriteOnly, one row for each width.");
   static constexpr auto read = ReadHandler;
   static constexpr auto write = WriteHandler;
-  static constexpr detail::Row row{Offset, Read::width, Read::width,
-                                   true,   true,        Read::asks_for_line || Write::asks_for_line};
+  static constexpr detail::Row row{
+      Offset, Read::width, Read::width, true, true, Read::asks_for_line || Write::asks_for_line};
   static constexpr std::string_view name = function_name<WriteHandler>();
 };
 
