@@ -241,11 +241,14 @@ struct Operation {
 /// value.
 template <Direction Way, class Table, class Held>
 inline constexpr bool is_plain_register = false;
-template <Direction Way, class Only, Space InSpace, std::uint64_t Stride, std::uint64_t Size,
-          class Held>
+template <class Only, Space InSpace, std::uint64_t Stride, std::uint64_t Size, class Held>
 inline constexpr bool
-    is_plain_register<Way, RangeTable<Registers<Only>, InSpace, Stride, Size>, Held> =
-        !DeviceOf<Held>::locked && HandlerTraits<HandlerIn<Way, Only>::handler>::plain;
+    is_plain_register<Direction::read, RangeTable<Registers<Only>, InSpace, Stride, Size>, Held> =
+        Only::Read::plain && !DeviceOf<Held>::locked;
+template <class Only, Space InSpace, std::uint64_t Stride, std::uint64_t Size, class Held>
+inline constexpr bool
+    is_plain_register<Direction::write, RangeTable<Registers<Only>, InSpace, Stride, Size>, Held> =
+        Only::Write::plain && !DeviceOf<Held>::locked;
 
 template <Direction Way, std::size_t Entry, std::size_t Range, class Traits, bool IsPlain>
 struct TargetOf {
@@ -264,25 +267,25 @@ struct TargetOf {
 /// Most ranges of most maps: the same in one function, and one element at a time.
 template <Direction Way, std::size_t Entry, std::size_t Range, class Traits>
 struct TargetOf<Way, Entry, Range, Traits, true> {
-  using Table = typename Traits::template TableAt<Range>;
-  static constexpr auto handler = HandlerIn<Way, typename Table::First>::handler;
-  using Handler = HandlerTraits<handler>;
-
   [[gnu::always_inline]] static void take(Slot<Entry, typename Traits::Held>& slot,
                                           Operation& operation, void const*) {
-    typename Handler::Value value{};
+    using Table = typename Traits::template TableAt<Range>;
+    using Line = typename Table::First;
     // A range of one address leaves no offset to compare.
-    if (operation.width != sizeof value ||
-        (Table::size != 1 &&
-         operation.address != Traits::template range<Range>.base + Table::rows[0].offset))
-      return;
-    typename Handler::Class& owner = slot.held;
+    if constexpr (Table::size != 1)
+      if (operation.address != Traits::template range<Range>.base + Table::rows[0].offset) return;
     if constexpr (Way == Direction::read) {
-      value = (owner.*handler)();
+      typename Line::Read::Value value{};
+      if (operation.width != sizeof value) return;
+      typename Line::Read::Class& owner = slot.held;
+      value = (owner.*Line::read)();
       std::memcpy(operation.data, &value, sizeof value);
     } else {
+      typename Line::Write::Value value{};
+      if (operation.width != sizeof value) return;
+      typename Line::Write::Class& owner = slot.held;
       std::memcpy(&value, operation.data, sizeof value);
-      (owner.*handler)(value);
+      (owner.*Line::write)(value);
     }
     operation.row = 0;
   }

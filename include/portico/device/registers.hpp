@@ -42,40 +42,38 @@ struct Row {
   bool asks_for_line = false;  ///< one of its handlers takes IrqLine&
 };
 
-template <auto ReadHandler, auto WriteHandler>
-inline constexpr bool ask_for_line =
-    HandlerTraits<ReadHandler>::asks_for_line || HandlerTraits<WriteHandler>::asks_for_line;
-
 }  // namespace detail
 
 /// A register that the guest can only write (-w in manuals).
 template <std::uint64_t Offset, auto Handler>
 struct WriteOnly {
+  using Read = detail::WithoutShape;
+  using Write = HandlerTraits<Handler>;
   static_assert(
-      HandlerTraits<Handler>::writes && !HandlerTraits<Handler>::bytes,
+      Write::writes && !Write::bytes,
       "portico::WriteOnly: the handler must return void and take the value first: "
       "std::uint8_t, 16, 32 or 64, or gsl::span<std::uint8_t const>; after it GuestMemory&, "
       "IrqLine&, Clock&, Watch&, RunControl& as needed.");
   static constexpr auto read = detail::NoHandler{};
   static constexpr auto write = Handler;
-  static constexpr detail::Row row{
-      Offset, HandlerTraits<Handler>::width,        HandlerTraits<Handler>::width, false,
-      true,   HandlerTraits<Handler>::asks_for_line};
+  static constexpr detail::Row row{Offset, Write::width, Write::width,
+                                   false,  true,         Write::asks_for_line};
   static constexpr std::string_view name = function_name<Handler>();
 };
 
 /// A register that the guest can only read (r- in manuals).
 template <std::uint64_t Offset, auto Handler>
 struct ReadOnly {
-  static_assert(HandlerTraits<Handler>::reads && !HandlerTraits<Handler>::bytes,
+  using Read = HandlerTraits<Handler>;
+  using Write = detail::WithoutShape;
+  static_assert(Read::reads && !Read::bytes,
                 "portico::ReadOnly: the handler must return the value: std::uint8_t, 16, 32 or 64 "
                 "(or fill a gsl::span<std::uint8_t>); it may take GuestMemory&, IrqLine&, Clock&, "
                 "Watch&, RunControl&.");
   static constexpr auto read = Handler;
   static constexpr auto write = detail::NoHandler{};
-  static constexpr detail::Row row{
-      Offset, HandlerTraits<Handler>::width,        HandlerTraits<Handler>::width, true,
-      false,  HandlerTraits<Handler>::asks_for_line};
+  static constexpr detail::Row row{Offset, Read::width, Read::width,
+                                   true,   false,       Read::asks_for_line};
   static constexpr std::string_view name = function_name<Handler>();
 };
 
@@ -106,17 +104,19 @@ struct ReadWrite {
 /// reaches past the row is unclaimed.
 template <std::uint64_t Offset, std::uint64_t Size, auto ReadHandler, auto WriteHandler>
 struct Bytes {
+  using Read = HandlerTraits<ReadHandler>;
+  using Write = HandlerTraits<WriteHandler>;
   static_assert(Size > 0, "portico::Bytes: the size must not be 0.");
-  static_assert(HandlerTraits<ReadHandler>::reads && HandlerTraits<ReadHandler>::bytes,
+  static_assert(Read::reads && Read::bytes,
                 "portico::Bytes: the first handler must be "
                 "void(std::uint64_t offset, gsl::span<std::byte>).");
-  static_assert(HandlerTraits<WriteHandler>::writes && HandlerTraits<WriteHandler>::bytes,
+  static_assert(Write::writes && Write::bytes,
                 "portico::Bytes: the second handler must be "
                 "void(std::uint64_t offset, gsl::span<std::byte const>).");
   static constexpr auto read = ReadHandler;
   static constexpr auto write = WriteHandler;
   static constexpr detail::Row row{Offset, Size, 0,
-                                   true,   true, detail::ask_for_line<ReadHandler, WriteHandler>};
+                                   true,   true, Read::asks_for_line || Write::asks_for_line};
   static constexpr std::string_view name = function_name<WriteHandler>();
 };
 
@@ -125,6 +125,8 @@ namespace detail {
 /// The whole range, when a device takes raw bytes: its size comes from the entry.
 template <auto ReadHandler, auto WriteHandler>
 struct AllBytes {
+  using Read = HandlerTraits<ReadHandler>;
+  using Write = HandlerTraits<WriteHandler>;
   static constexpr auto read = ReadHandler;
   static constexpr auto write = WriteHandler;
   static constexpr Row row{0,
@@ -132,7 +134,7 @@ struct AllBytes {
                            0,
                            is_handler<ReadHandler>,
                            is_handler<WriteHandler>,
-                           ask_for_line<ReadHandler, WriteHandler>};
+                           Read::asks_for_line || Write::asks_for_line};
   static constexpr std::string_view name = "bytes";
 };
 
