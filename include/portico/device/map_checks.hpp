@@ -174,26 +174,17 @@ consteval Clash named_twice_in(std::array<OptionValues, Count> const& entries) {
 // --- One range
 // ----------------------------------------------------------------------------------------------------------
 
+/// What is wrong with a table on its range.
+enum class Fault : std::uint8_t { none, twice, outside, too_wide, eight_on_port, no_line };
+
 struct RowFault {
-  bool twice = false;
-  bool outside = false;
-  bool too_wide = false;
-  bool eight_on_port = false;
+  Fault what = Fault::none;
   std::uint64_t offset = 0;
   std::uint64_t width = 0;
 };
 
 template <std::size_t Count>
-consteval RowFault fault_in(std::array<Row, Count> rows, Space space, std::uint64_t size) {
-  for (std::size_t index = 0; index < Count; ++index) {
-    Row const& row = rows[index];
-    if (row.offset >= size) return {.outside = true, .offset = row.offset, .width = row.width};
-    if (space == Space::port && row.width == 8)
-      return {.eight_on_port = true, .offset = row.offset, .width = 8};
-    if ((space == Space::mmio || row.width == 0) && row.size > size - row.offset)
-      return {.too_wide = true, .offset = row.offset, .width = row.width};
-  }
-
+consteval RowFault listed_twice_in(std::array<Row, Count> const& rows) {
   // By offset, then neighbours: a large table costs no more than its sort.
   struct Key {
     std::uint64_t base;
@@ -213,15 +204,27 @@ consteval RowFault fault_in(std::array<Row, Count> rows, Space space, std::uint6
          second < Count && keys[second].base - keys[first].base < keys[first].size; ++second)
       if (keys[first].width == keys[second].width && ((keys[first].reads && keys[second].reads) ||
                                                       (keys[first].writes && keys[second].writes)))
-        return {.twice = true, .offset = keys[second].base, .width = keys[second].width};
+        return {Fault::twice, keys[second].base, keys[second].width};
   return {};
 }
 
 template <std::size_t Count>
-consteval bool asks_for_line_in(std::array<Row, Count> const& rows) {
-  for (Row const& row : rows)
-    if (row.asks_for_line) return true;
-  return false;
+consteval RowFault fault_in(std::array<Row, Count> const& rows, RangeValues const& range,
+                            bool has_irq) {
+  bool asks_for_line = false;
+  for (Row const& row : rows) {
+    if (row.offset >= range.size) return {Fault::outside, row.offset, row.width};
+    if (range.space == Space::port && row.width == 8)
+      return {Fault::eight_on_port, row.offset, row.width};
+    if ((range.space == Space::mmio || row.width == 0) && row.size > range.size - row.offset)
+      return {Fault::too_wide, row.offset, row.width};
+    asks_for_line = asks_for_line || row.asks_for_line;
+  }
+  if (Count > 1) {
+    RowFault const twice = listed_twice_in(rows);
+    if (twice.what != Fault::none) return twice;
+  }
+  return {asks_for_line && !has_irq ? Fault::no_line : Fault::none};
 }
 
 template <class Traits, std::size_t Index>
@@ -237,21 +240,21 @@ consteval auto check_range() {
   } else if constexpr (range.size == 0) {
     [[maybe_unused]] rules::size_is_unknown<Device> const error{};
   } else {
-    constexpr RowFault fault = fault_in(Table::rows, range.space, range.size);
-    using Offset = Text<hex_text<fault.offset>>;
-    if constexpr (fault.twice) {
-      [[maybe_unused]] rules::register_listed_twice<Offset, Text<decimal_text<fault.width>>,
-                                                    Device> const error{};
-    } else if constexpr (fault.outside) {
-      [[maybe_unused]] rules::register_outside_its_range<Offset, Device> const error{};
-    } else if constexpr (fault.eight_on_port) {
-      [[maybe_unused]] rules::port_register_too_wide<Offset, Device> const error{};
-    } else if constexpr (fault.too_wide) {
-      [[maybe_unused]] rules::register_wider_than_its_range<Offset, Device> const error{};
-    }
-    constexpr bool asks_for_line = asks_for_line_in(Table::rows);
-    if constexpr (asks_for_line && !Traits::options.has_irq) {
-      [[maybe_unused]] rules::device_needs_an_irq_line<Device> const error{};
+    constexpr RowFault fault = fault_in(Table::rows, range, Traits::options.has_irq);
+    if constexpr (fault.what != Fault::none) {
+      using Offset = Text<hex_text<fault.offset>>;
+      if constexpr (fault.what == Fault::twice) {
+        [[maybe_unused]] rules::register_listed_twice<Offset, Text<decimal_text<fault.width>>,
+                                                      Device> const error{};
+      } else if constexpr (fault.what == Fault::outside) {
+        [[maybe_unused]] rules::register_outside_its_range<Offset, Device> const error{};
+      } else if constexpr (fault.what == Fault::eight_on_port) {
+        [[maybe_unused]] rules::port_register_too_wide<Offset, Device> const error{};
+      } else if constexpr (fault.what == Fault::too_wide) {
+        [[maybe_unused]] rules::register_wider_than_its_range<Offset, Device> const error{};
+      } else {
+        [[maybe_unused]] rules::device_needs_an_irq_line<Device> const error{};
+      }
     }
   }
   return std::true_type{};
