@@ -13,12 +13,27 @@
 
 namespace portico::detail {
 
+template <class Indices, class... Types>
+struct IndexedPack;
+
+#if __has_builtin(__type_pack_element)
+
+template <std::size_t... Index, class... Types>
+struct IndexedPack<std::index_sequence<Index...>, Types...> {
+  template <std::size_t Wanted>
+  using At = __type_pack_element<Wanted, Types...>;
+};
+
+/// The type at `Index` of an IndexedPack.
+template <class Pack, std::size_t Index>
+using TypeIn = typename Pack::template At<Index>;
+
+#else
+
 template <std::size_t Index, class Type>
 struct Indexed {
   using type = Type;
 };
-template <class Indices, class... Types>
-struct IndexedPack;
 
 template <std::size_t... Index, class... Types>
 struct IndexedPack<std::index_sequence<Index...>, Types...> : Indexed<Index, Types>... {};
@@ -34,6 +49,8 @@ struct Picked {
 /// The type at `Index` of an IndexedPack.
 template <class Pack, std::size_t Index>
 using TypeIn = typename Picked<Pack, Index>::type;
+
+#endif
 
 /// The type at `Index` of a pack.
 template <std::size_t Index, class... Types>
