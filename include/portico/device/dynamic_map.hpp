@@ -91,7 +91,7 @@ template <class Device>
 consteval auto check_unplaced() {
   using Table = typename Unplaced<Device, Space::mmio>::Table;
   constexpr RowFault fault = fault_in(Table::rows, Space::mmio, Table::size);
-  if constexpr (fault.twice) {
+  if constexpr (fault.what == Fault::twice) {
     [[maybe_unused]] rules::register_listed_twice<
         Text<hex_text<fault.offset>>, Text<decimal_text<fault.width>>, Device> const error{};
   }
@@ -330,15 +330,16 @@ class DynamicMap {
     using Unplaced = detail::Unplaced<Device, InSpace>;
     using Table = typename Unplaced::Table;
     constexpr bool raw = Unplaced::raw;
-    constexpr bool asks = detail::asks_for_line_in(Table::rows);
-    if (detail::fault_in(Table::rows, InSpace, Table::size).eight_on_port)
+    constexpr detail::Fault fault = detail::fault_in(Table::rows, InSpace, Table::size).what;
+    if (fault == detail::Fault::eight_on_port)
       refuse(placement, "it has a register of 8 bytes, which no access to a port has");
     if (placement.stride == 0) refuse(placement, "the stride must not be 0");
     if (raw && placement.size == 0) refuse(placement, "it takes raw bytes and needs a size");
     if (detail::takes_bytes(typename Unplaced::Registers{}) && placement.stride != 1)
       refuse(placement,
              "it takes bytes at any offset, so its registers cannot be set apart by a stride");
-    if (asks && !placement.irq) refuse(placement, "it needs an interrupt line (irq)");
+    if (detail::ask_for_line(Table::rows) && !placement.irq)
+      refuse(placement, "it needs an interrupt line (irq)");
     if (placement.irq && *placement.irq >= 24)
       refuse(placement,
              "interrupt line " + std::to_string(*placement.irq) + ": lines go from 0 to 23");

@@ -175,7 +175,7 @@ consteval Clash named_twice_in(std::array<OptionValues, Count> const& entries) {
 // ----------------------------------------------------------------------------------------------------------
 
 /// What is wrong with a table on its range.
-enum class Fault : std::uint8_t { none, twice, outside, too_wide, eight_on_port, no_line };
+enum class Fault : std::uint8_t { none, twice, outside, too_wide, eight_on_port };
 
 struct RowFault {
   Fault what = Fault::none;
@@ -209,22 +209,22 @@ consteval RowFault listed_twice_in(std::array<Row, Count> const& rows) {
 }
 
 template <std::size_t Count>
-consteval RowFault fault_in(std::array<Row, Count> const& rows, RangeValues const& range,
-                            bool has_irq) {
-  bool asks_for_line = false;
+consteval RowFault fault_in(std::array<Row, Count> const& rows, Space space, std::uint64_t size) {
   for (Row const& row : rows) {
-    if (row.offset >= range.size) return {Fault::outside, row.offset, row.width};
-    if (range.space == Space::port && row.width == 8)
+    if (row.offset >= size) return {Fault::outside, row.offset, row.width};
+    if (space == Space::port && row.width == 8)
       return {Fault::eight_on_port, row.offset, row.width};
-    if ((range.space == Space::mmio || row.width == 0) && row.size > range.size - row.offset)
+    if ((space == Space::mmio || row.width == 0) && row.size > size - row.offset)
       return {Fault::too_wide, row.offset, row.width};
-    asks_for_line = asks_for_line || row.asks_for_line;
   }
-  if (Count > 1) {
-    RowFault const twice = listed_twice_in(rows);
-    if (twice.what != Fault::none) return twice;
-  }
-  return {asks_for_line && !has_irq ? Fault::no_line : Fault::none};
+  return Count > 1 ? listed_twice_in(rows) : RowFault{};
+}
+
+template <std::size_t Count>
+consteval bool ask_for_line(std::array<Row, Count> const& rows) {
+  for (Row const& row : rows)
+    if (row.asks_for_line) return true;
+  return false;
 }
 
 template <class Traits, std::size_t Index>
@@ -240,7 +240,7 @@ consteval auto check_range() {
   } else if constexpr (range.size == 0) {
     [[maybe_unused]] rules::size_is_unknown<Device> const error{};
   } else {
-    constexpr RowFault fault = fault_in(Table::rows, range, Traits::options.has_irq);
+    constexpr RowFault fault = fault_in(Table::rows, range.space, range.size);
     if constexpr (fault.what != Fault::none) {
       using Offset = Text<hex_text<fault.offset>>;
       if constexpr (fault.what == Fault::twice) {
@@ -250,11 +250,13 @@ consteval auto check_range() {
         [[maybe_unused]] rules::register_outside_its_range<Offset, Device> const error{};
       } else if constexpr (fault.what == Fault::eight_on_port) {
         [[maybe_unused]] rules::port_register_too_wide<Offset, Device> const error{};
-      } else if constexpr (fault.what == Fault::too_wide) {
-        [[maybe_unused]] rules::register_wider_than_its_range<Offset, Device> const error{};
       } else {
-        [[maybe_unused]] rules::device_needs_an_irq_line<Device> const error{};
+        [[maybe_unused]] rules::register_wider_than_its_range<Offset, Device> const error{};
       }
+    }
+    constexpr bool asks_for_line = ask_for_line(Table::rows);
+    if constexpr (asks_for_line && !Traits::options.has_irq) {
+      [[maybe_unused]] rules::device_needs_an_irq_line<Device> const error{};
     }
   }
   return std::true_type{};
