@@ -17,9 +17,7 @@
 #include <atomic>
 #include <cstdint>
 #include <mutex>
-#include <variant>
 
-#include <portico/base/match.hpp>
 #include <portico/device/irq_inputs.hpp>
 
 namespace portico {
@@ -32,14 +30,15 @@ class IrqPin {
   /// `request` is the ioctl on `descriptor` that takes a {u32 pin, u32 level} (KVM_IRQ_LINE); the
   /// descriptor stays the caller's and outlives the pin.
   IrqPin(int descriptor, unsigned long request, std::uint32_t number) noexcept
-      : way_{Ioctl{descriptor, request, number}} {}
+      : way_{Way::ioctl}, descriptor_{descriptor}, request_{request}, number_{number} {}
 
   /// Each rise signals an eventfd (which an irqfd turns into an interrupt); the descriptor stays the
   /// caller's and outlives the pin.
-  explicit IrqPin(int eventfd) noexcept : way_{Event{eventfd}} {}
+  explicit IrqPin(int eventfd) noexcept : way_{Way::event}, descriptor_{eventfd} {}
 
   /// Line `number` of `inputs`, which outlive the pin.
-  IrqPin(IrqInputs& inputs, std::uint32_t number) noexcept : way_{Input{&inputs, number}} {}
+  IrqPin(IrqInputs& inputs, std::uint32_t number) noexcept
+      : way_{Way::input}, inputs_{&inputs}, number_{number} {}
 
   /// A wire goes to a level; `held` is the level that it had, and changes under the pin's lock, so
   /// that two threads that drive one wire leave each rise its own. True if it changed. From any
@@ -71,39 +70,8 @@ class IrqPin {
   }
 
  private:
-  struct Ioctl {
-    int descriptor;
-    unsigned long request;
-    std::uint32_t number;
-
-    [[nodiscard]] bool drive(bool level) const noexcept {
-      struct {
-        std::uint32_t number;
-        std::uint32_t level;
-      } line{number, level ? 1U : 0U};
-
-      return ::ioctl(descriptor, request, &line) >= 0;
-    }
-  };
-
-  struct Event {
-    int descriptor;
-
-    [[nodiscard]] bool drive(bool level) const noexcept {
-      std::uint64_t const one = 1;
-      return !level || ::write(descriptor, &one, sizeof one) == sizeof one;
-    }
-  };
-
-  struct Input {
-    IrqInputs* inputs;
-    std::uint32_t number;
-
-    [[nodiscard]] bool drive(bool level) const noexcept {
-      inputs->change(number, level);
-      return true;
-    }
-  };
+  /// Not a variant: that is what would cost most to compile here, in every program.
+  enum class Way : std::uint8_t { ioctl, event, input };
 
   /// With the lock held.
   bool change(std::atomic<bool>& held, bool level) noexcept {
@@ -114,16 +82,40 @@ class IrqPin {
     return true;
   }
 
-  // NOLINTNEXTLINE(bugprone-exception-escape): no way throws, and the variant always holds one
   void drive(bool level) noexcept {
-    if (!match(way_, [&](auto const& way) { return way.drive(level); }))
-      failed_.fetch_add(1, std::memory_order_relaxed);
+    if (!tell(level)) failed_.fetch_add(1, std::memory_order_relaxed);
+  }
+
+  /// False if the host refuses.
+  [[nodiscard]] bool tell(bool level) const noexcept {
+    switch (way_) {
+      case Way::ioctl: {
+        struct {
+          std::uint32_t number;
+          std::uint32_t level;
+        } line{number_, level ? 1U : 0U};
+
+        return ::ioctl(descriptor_, request_, &line) >= 0;
+      }
+      case Way::event: {
+        std::uint64_t const one = 1;
+        return !level || ::write(descriptor_, &one, sizeof one) == sizeof one;
+      }
+      case Way::input:
+        inputs_->change(number_, level);
+        return true;
+    }
+    return false;
   }
 
   std::mutex mutex_;
   int holders_ = 0;  ///< wires that are up
   std::atomic<std::uint64_t> failed_{0};
-  std::variant<Ioctl, Event, Input> way_;
+  Way way_;
+  int descriptor_ = -1;          ///< ioctl, event
+  unsigned long request_ = 0;    ///< ioctl
+  IrqInputs* inputs_ = nullptr;  ///< input
+  std::uint32_t number_ = 0;     ///< ioctl, input
 };
 
 /// One entry's end of a line: to a pin, or to nowhere, where only the counters tell (as in a test).

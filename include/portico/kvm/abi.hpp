@@ -31,6 +31,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <cstring>
 #include <memory>
 #include <new>
 
@@ -175,6 +176,12 @@ class Listing {
   /// All elements that there is room for, filled or not.
   gsl::span<Element const> elements() const noexcept {
     return {std::launder(reinterpret_cast<Element const*>(bytes_.get() + sizeof(Head))), room_};
+  }
+
+  /// Copies elements, at most as many as there is room for; the head's count stays as it is.
+  void fill(gsl::span<Element const> from) noexcept {
+    Expects(from.size() <= room_);
+    if (!from.empty()) std::memcpy(elements().data(), from.data(), from.size_bytes());
   }
 
   /// What an ioctl takes.

@@ -13,7 +13,6 @@
 /// software KVM cannot hide what ring 3 runs natively.
 #pragma once
 
-#include <algorithm>
 #include <cstdint>
 #include <utility>
 
@@ -34,7 +33,7 @@ class Cpuid {
 
   Cpuid(Cpuid const& other) : leaves_{other.entries().size()} {
     leaves_.head() = other.leaves_.head();
-    std::copy(other.entries().begin(), other.entries().end(), leaves_.elements().begin());
+    leaves_.fill(other.entries());
   }
 
   Cpuid(Cpuid&&) noexcept = default;

@@ -15,7 +15,6 @@
 /// may take milliseconds, because the kernel waits for its readers.
 #pragma once
 
-#include <algorithm>
 #include <cstddef>
 #include <cstdint>
 #include <utility>
@@ -134,7 +133,7 @@ class Vm {
   void set_gsi_routing(gsl::span<kvm_irq_routing_entry const> routes) {
     Listing<abi::IrqRoutingHead, kvm_irq_routing_entry> listing{routes.size()};
     listing.head().count = static_cast<std::uint32_t>(routes.size());
-    std::copy(routes.begin(), routes.end(), listing.elements().begin());
+    listing.fill(routes);
     call(fd_, abi::set_gsi_routing, "KVM_SET_GSI_ROUTING", listing.data());
   }
 

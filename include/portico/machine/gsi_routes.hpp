@@ -37,13 +37,13 @@ class GsiRoutes {
   std::uint32_t add(Vm& vm, MsiMessage const& message) {
     std::lock_guard const guard{mutex_};
     std::size_t index = 0;
-    while (index < messages_.size() && messages_[index]) ++index;
-    if (index == messages_.size()) messages_.emplace_back();
-    messages_[index] = message;
+    while (index < messages_.size() && is_route(messages_[index])) ++index;
+    if (index == messages_.size()) messages_.push_back({});
+    messages_[index] = message_route(pins + static_cast<std::uint32_t>(index), message);
     try {
       apply(vm);
     } catch (...) {
-      messages_[index].reset();
+      messages_[index] = {};
       throw;
     }
     return pins + static_cast<std::uint32_t>(index);
@@ -54,7 +54,7 @@ class GsiRoutes {
   template <class Vm>
   void change(Vm& vm, std::uint32_t line, std::optional<MsiMessage> const& message) {
     std::lock_guard const guard{mutex_};
-    messages_[line - pins] = message;
+    messages_[line - pins] = message ? message_route(line, *message) : kvm_irq_routing_entry{};
     apply(vm);
   }
 
@@ -63,8 +63,11 @@ class GsiRoutes {
   template <class Vm, class IoApic>
   void change_levels(Vm& vm, IoApic& ioapic, std::uint32_t changed) {
     std::lock_guard const guard{mutex_};
-    for (std::uint32_t pin = 0; pin < pins; ++pin)
-      if ((changed >> pin & 1) != 0) levels_[pin] = ioapic.level_message(pin);
+    for (std::uint32_t pin = 0; pin < pins; ++pin) {
+      if ((changed >> pin & 1) == 0) continue;
+      std::optional<MsiMessage> const message = ioapic.level_message(pin);
+      levels_[pin] = message ? message_route(pin, *message) : kvm_irq_routing_entry{};
+    }
     apply(vm);
   }
 
@@ -79,14 +82,15 @@ class GsiRoutes {
           routes.push_back(
               pin_route(pin, pin < 8 ? KVM_IRQCHIP_PIC_MASTER : KVM_IRQCHIP_PIC_SLAVE, pin % 8));
       }
-      if (levels_[pin]) routes.push_back(message_route(pin, *levels_[pin]));
+      if (is_route(levels_[pin])) routes.push_back(levels_[pin]);
     }
-    for (std::size_t index = 0; index < messages_.size(); ++index)
-      if (messages_[index])
-        routes.push_back(
-            message_route(pins + static_cast<std::uint32_t>(index), *messages_[index]));
+    for (kvm_irq_routing_entry const& message : messages_)
+      if (is_route(message)) routes.push_back(message);
     vm.set_gsi_routing(routes);
   }
+
+  /// An entry of type 0, which KVM has none of, stands for no route.
+  static bool is_route(kvm_irq_routing_entry const& entry) noexcept { return entry.type != 0; }
 
   static kvm_irq_routing_entry pin_route(std::uint32_t line, std::uint32_t chip,
                                          std::uint32_t pin) {
@@ -110,8 +114,8 @@ class GsiRoutes {
 
   std::mutex mutex_;
   bool in_kernel_;
-  std::array<std::optional<MsiMessage>, pins> levels_{};
-  std::vector<std::optional<MsiMessage>> messages_{};
+  std::array<kvm_irq_routing_entry, pins> levels_{};
+  std::vector<kvm_irq_routing_entry> messages_{};
 };
 
 }  // namespace portico::detail
