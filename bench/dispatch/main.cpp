@@ -2,9 +2,11 @@
 // dispatch --count PATTERN [ACCESSES]          one pass each, no more: to be run under callgrind
 #include <benchmark/benchmark.h>
 
+#include <atomic>
 #include <charconv>
 #include <cstdio>
 #include <string_view>
+#include <thread>
 #include <vector>
 
 #include "measure.hpp"
@@ -29,9 +31,34 @@ char const* name_of(Pattern pattern) {
   return "";
 }
 
+namespace {
+
+/// A second thread that sleeps. Every monitor has one, and while there is none the C library and
+/// the standard library take locks and count references without atomic instructions: what is
+/// locked would cost less here than it does anywhere.
+class OtherThread {
+ public:
+  OtherThread() = default;
+  OtherThread(OtherThread const&) = delete;
+  OtherThread& operator=(OtherThread const&) = delete;
+
+  ~OtherThread() {
+    over_.store(true);
+    over_.notify_one();
+    thread_.join();
+  }
+
+ private:
+  std::atomic<bool> over_{false};
+  std::thread thread_{[this] { over_.wait(false); }};
+};
+
+}  // namespace
+
 }  // namespace dispatch
 
 int main(int argc, char** argv) {
+  dispatch::OtherThread const other;
   dispatch::add_all_sizes();
   if (argc > 2 && std::string_view{argv[1]} == "--count") {
     std::size_t accesses = 4096;
