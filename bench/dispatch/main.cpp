@@ -33,9 +33,9 @@ char const* name_of(Pattern pattern) {
 
 namespace {
 
-/// A second thread that sleeps. Every monitor has one, and while there is none the C library and
-/// the standard library take locks and count references without atomic instructions: what is
-/// locked would cost less here than it does anywhere.
+/// A second thread that sleeps. Locks are there because there are threads; while a process has only
+/// one, glibc's mutex and libstdc++'s count of references go without atomic instructions, and the
+/// locked map would cost less here than where it is needed.
 class OtherThread {
  public:
   OtherThread() = default;

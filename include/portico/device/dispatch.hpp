@@ -14,6 +14,7 @@
 #include <portico/device/access.hpp>
 #include <portico/device/callbacks.hpp>
 #include <portico/device/entry_traits.hpp>
+#include <portico/device/packs.hpp>
 #include <portico/device/route.hpp>
 #include <portico/device/slots.hpp>
 
@@ -244,11 +245,11 @@ inline constexpr bool is_plain_register = false;
 template <class Only, Space InSpace, std::uint64_t Stride, std::uint64_t Size, class Held>
 inline constexpr bool
     is_plain_register<Direction::read, RangeTable<Registers<Only>, InSpace, Stride, Size>, Held> =
-        Only::Read::plain && !DeviceOf<Held>::locked;
+        HandlerTraits<Only::read>::plain && !DeviceOf<Held>::locked;
 template <class Only, Space InSpace, std::uint64_t Stride, std::uint64_t Size, class Held>
 inline constexpr bool
     is_plain_register<Direction::write, RangeTable<Registers<Only>, InSpace, Stride, Size>, Held> =
-        Only::Write::plain && !DeviceOf<Held>::locked;
+        HandlerTraits<Only::write>::plain && !DeviceOf<Held>::locked;
 
 template <Direction Way, std::size_t Entry, std::size_t Range, class Traits, bool IsPlain>
 struct TargetOf {
@@ -271,19 +272,19 @@ struct TargetOf<Way, Entry, Range, Traits, true> {
                                           Operation& operation, void const*) {
     using Table = typename Traits::template TableAt<Range>;
     using Line = typename Table::First;
+    if (operation.width != Table::rows[0].width) return;
     // A range of one address leaves no offset to compare.
     if constexpr (Table::size != 1)
       if (operation.address != Traits::template range<Range>.base + Table::rows[0].offset) return;
     if constexpr (Way == Direction::read) {
-      typename Line::Read::Value value{};
-      if (operation.width != sizeof value) return;
-      typename Line::Read::Class& owner = slot.held;
-      value = (owner.*Line::read)();
+      using Handler = HandlerTraits<Line::read>;
+      typename Handler::Class& owner = slot.held;
+      typename Handler::Value const value = (owner.*Line::read)();
       std::memcpy(operation.data, &value, sizeof value);
     } else {
-      typename Line::Write::Value value{};
-      if (operation.width != sizeof value) return;
-      typename Line::Write::Class& owner = slot.held;
+      using Handler = HandlerTraits<Line::write>;
+      typename Handler::Class& owner = slot.held;
+      typename Handler::Value value{};
       std::memcpy(&value, operation.data, sizeof value);
       (owner.*Line::write)(value);
     }

@@ -338,7 +338,7 @@ class DynamicMap {
     if (detail::takes_bytes(typename Unplaced::Registers{}) && placement.stride != 1)
       refuse(placement,
              "it takes bytes at any offset, so its registers cannot be set apart by a stride");
-    if (detail::ask_for_line(Table::rows) && !placement.irq)
+    if (detail::asks_for_line_in(Table::rows) && !placement.irq)
       refuse(placement, "it needs an interrupt line (irq)");
     if (placement.irq && *placement.irq >= 24)
       refuse(placement,

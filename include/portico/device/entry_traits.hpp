@@ -241,7 +241,7 @@ consteval std::size_t bad_option() {
   return kinds.size();
 }
 
-/// One class for all entries that are given the same.
+/// All options of an entry, in a class that entries with the same options share.
 template <class... Options>
 struct OptionsOf {
   static constexpr OptionValues options = values_of<Options...>();
@@ -330,16 +330,23 @@ struct EntryRanges {
                                      0, static_cast<std::uint32_t>(Index)};
 };
 
-/// Most entries: one range, whose table is worked out once.
 template <class Device, std::uint64_t Stride, std::uint64_t Size, class Where>
+struct OnlyRange {
+  using Table = RangeTable<decltype(table_of<Device, 0>()), Where::space, Stride,
+                           Where::size != 0 ? Where::size : Size>;
+  static constexpr RangeValues values{Where::space, Where::base, Table::size, 0, 0};
+};
+
+/// Most entries: one range, which any index stands for, and whose table is worked out once, with the
+/// class. For banks that would be before the rule that there is one for each range.
+template <class Device, std::uint64_t Stride, std::uint64_t Size, class Where>
+  requires(!HasBanks<Device>)
 struct EntryRanges<Device, Stride, Size, Where> {
   static constexpr std::size_t range_count = 1;
-  using OnlyTable = RangeTable<decltype(table_of<Device, 0>()), Where::space, Stride,
-                               Where::size != 0 ? Where::size : Size>;
   template <std::size_t>
-  using TableAt = OnlyTable;
+  using TableAt = typename OnlyRange<Device, Stride, Size, Where>::Table;
   template <std::size_t>
-  static constexpr RangeValues range{Where::space, Where::base, OnlyTable::size, 0, 0};
+  static constexpr RangeValues range = OnlyRange<Device, Stride, Size, Where>::values;
 };
 
 template <class Held_, class RangeList, class... Options>

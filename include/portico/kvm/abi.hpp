@@ -34,6 +34,7 @@
 #include <cstring>
 #include <memory>
 #include <new>
+#include <type_traits>
 
 #include <portico/base/contracts.hpp>
 
@@ -178,8 +179,9 @@ class Listing {
     return {std::launder(reinterpret_cast<Element const*>(bytes_.get() + sizeof(Head))), room_};
   }
 
-  /// Copies elements, at most as many as there is room for; the head's count stays as it is.
+  /// Copies elements, for which there must be room; the head's count stays as it is.
   void fill(gsl::span<Element const> from) noexcept {
+    static_assert(std::is_trivially_copyable_v<Element>, "the kernel's structures are");
     Expects(from.size() <= room_);
     if (!from.empty()) std::memcpy(elements().data(), from.data(), from.size_bytes());
   }
