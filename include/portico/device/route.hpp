@@ -96,9 +96,10 @@ template <auto const& Spans, std::size_t Low, std::size_t High, class Key, class
       reach<Found, Low>(found);
       return Low + 1;
     }
-    // Nothing, but that the compiler forgets what `key` is not: else it would make a switch of the
-    // compares, and of that a tree.
-    if (!__builtin_constant_p(key)) asm("" : "+r"(key));
+    // Nothing, but that the compiler forgets what `key` is not: else it would make a switch of more
+    // than four compares, and of that a tree.
+    if constexpr (Spans.size() > 4)
+      if (!__builtin_constant_p(key)) asm("" : "+r"(key));
     return route_one_by_one<Spans, Low + 1, High>(key, found);
   }
 }

@@ -65,11 +65,11 @@ class System {
   /// All that the host and KVM can show to a guest's `cpuid`; asked for once, then the same object.
   [[nodiscard]] Cpuid const& supported_cpuid() const {
     if (Cpuid const* const known = cpuid_.load()) return *known;
-    auto asked = std::make_unique<Cpuid const>(ask_cpuid());
+    Cpuid const* const asked = new Cpuid{ask_cpuid()};
     Cpuid const* first = nullptr;
-    if (!cpuid_.compare_exchange_strong(first, asked.get()))
-      return *first;  // another thread was faster
-    return *asked.release();
+    if (cpuid_.compare_exchange_strong(first, asked)) return *asked;
+    delete asked;  // another thread was faster
+    return *first;
   }
 
   /// Makes an empty VM of the default type.
