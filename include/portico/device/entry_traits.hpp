@@ -29,7 +29,6 @@
 namespace portico::detail {
 
 // --- The device behind an entry
-// -----------------------------------------------------------------------------------------
 
 template <class Held>
 struct DeviceOf {
@@ -166,7 +165,6 @@ consteval auto table_of() {
 }
 
 // --- Options
-// ------------------------------------------------------------------------------------------------------------
 
 /// All options of an entry as values.
 struct OptionValues {
@@ -264,7 +262,6 @@ consteval auto check_options() {
 }
 
 // --- Ranges
-// -------------------------------------------------------------------------------------------------------------
 
 /// A range as a value.
 struct RangeValues {

@@ -172,7 +172,6 @@ consteval Clash named_twice_in(std::array<OptionValues, Count> const& entries) {
 }
 
 // --- One range
-// ----------------------------------------------------------------------------------------------------------
 
 /// What is wrong with a table on its range.
 enum class Fault : std::uint8_t { none, twice, outside, too_wide, eight_on_port };
