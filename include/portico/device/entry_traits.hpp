@@ -313,47 +313,23 @@ struct RangeTable<Registers<Lines...>, InSpace, Stride_, Size_> {
   static constexpr std::array<Row, count> rows = scale_rows(Table::rows, Stride_, size);
 };
 
-/// The ranges of an entry, and their tables.
-template <class Device, std::uint64_t Stride, std::uint64_t Size, class... RangeTypes>
-struct EntryRanges {
-  static constexpr std::size_t range_count = sizeof...(RangeTypes);
-  template <std::size_t Index>
+/// One range of an entry and its table: a class, so that they are worked out once, and not wherever
+/// they are named.
+template <class Device, std::size_t Index, std::uint64_t Stride, std::uint64_t Size,
+          class... RangeTypes>
+struct EntryRange {
   using Where = TypeAt<Index, RangeTypes...>;
-  template <std::size_t Index>
-  using TableAt = RangeTable<decltype(table_of<Device, Index>()), Where<Index>::space, Stride,
-                             Where<Index>::size != 0 ? Where<Index>::size : Size>;
-  template <std::size_t Index>
-  static constexpr RangeValues range{Where<Index>::space, Where<Index>::base, TableAt<Index>::size,
-                                     0, static_cast<std::uint32_t>(Index)};
-};
-
-template <class Device, std::uint64_t Stride, std::uint64_t Size, class Where>
-struct OnlyRange {
-  using Table = RangeTable<decltype(table_of<Device, 0>()), Where::space, Stride,
+  using Table = RangeTable<decltype(table_of<Device, Index>()), Where::space, Stride,
                            Where::size != 0 ? Where::size : Size>;
-  static constexpr RangeValues values{Where::space, Where::base, Table::size, 0, 0};
-};
-
-/// Most entries: one range, which any index stands for, and whose table is worked out once, with the
-/// class. For banks that would be before the rule that there is one for each range.
-template <class Device, std::uint64_t Stride, std::uint64_t Size, class Where>
-  requires(!HasBanks<Device>)
-struct EntryRanges<Device, Stride, Size, Where> {
-  static constexpr std::size_t range_count = 1;
-  template <std::size_t>
-  using TableAt = typename OnlyRange<Device, Stride, Size, Where>::Table;
-  template <std::size_t>
-  static constexpr RangeValues range = OnlyRange<Device, Stride, Size, Where>::values;
+  static constexpr RangeValues values{Where::space, Where::base, Table::size, 0,
+                                      static_cast<std::uint32_t>(Index)};
 };
 
 template <class Held_, class RangeList, class... Options>
 struct EntryParts;
 
 template <class Held_, class... RangeTypes, class... Options>
-struct EntryParts<Held_, TypeList<RangeTypes...>, Options...>
-    : OptionsOf<Options...>,
-      EntryRanges<typename DeviceOf<Held_>::type, OptionsOf<Options...>::options.stride,
-                  OptionsOf<Options...>::options.size, RangeTypes...> {
+struct EntryParts<Held_, TypeList<RangeTypes...>, Options...> : OptionsOf<Options...> {
   using Held = Held_;
   using Device = typename DeviceOf<Held>::type;
   static constexpr bool known = true;
@@ -362,6 +338,15 @@ struct EntryParts<Held_, TypeList<RangeTypes...>, Options...>
   using OptionsChecked = decltype(check_options<Device, Options...>());
   static constexpr std::string_view name =
       options.name.empty() ? type_name<Device>() : options.name;
+  static constexpr std::size_t range_count = sizeof...(RangeTypes);
+
+  template <std::size_t Index>
+  using Range = EntryRange<Device, Index, OptionsOf<Options...>::options.stride,
+                           OptionsOf<Options...>::options.size, RangeTypes...>;
+  template <std::size_t Index>
+  using TableAt = typename Range<Index>::Table;
+  template <std::size_t Index>
+  static constexpr RangeValues range = Range<Index>::values;
 };
 
 template <class Entry>

@@ -39,14 +39,15 @@ class GsiRoutes {
     std::size_t index = 0;
     while (index < messages_.size() && is_route(messages_[index])) ++index;
     if (index == messages_.size()) messages_.push_back({});
-    messages_[index] = message_route(pins + static_cast<std::uint32_t>(index), message);
+    std::uint32_t const line = pins + static_cast<std::uint32_t>(index);
+    messages_[index] = message_route(line, message);
     try {
       apply(vm);
     } catch (...) {
       messages_[index] = {};
       throw;
     }
-    return pins + static_cast<std::uint32_t>(index);
+    return line;
   }
 
   /// Gives the line of an `add` another message, or none, which makes the line free. Throws
@@ -54,7 +55,7 @@ class GsiRoutes {
   template <class Vm>
   void change(Vm& vm, std::uint32_t line, std::optional<MsiMessage> const& message) {
     std::lock_guard const guard{mutex_};
-    messages_[line - pins] = message ? message_route(line, *message) : kvm_irq_routing_entry{};
+    messages_[line - pins] = message_route(line, message);
     apply(vm);
   }
 
@@ -63,11 +64,8 @@ class GsiRoutes {
   template <class Vm, class IoApic>
   void change_levels(Vm& vm, IoApic& ioapic, std::uint32_t changed) {
     std::lock_guard const guard{mutex_};
-    for (std::uint32_t pin = 0; pin < pins; ++pin) {
-      if ((changed >> pin & 1) == 0) continue;
-      std::optional<MsiMessage> const message = ioapic.level_message(pin);
-      levels_[pin] = message ? message_route(pin, *message) : kvm_irq_routing_entry{};
-    }
+    for (std::uint32_t pin = 0; pin < pins; ++pin)
+      if ((changed >> pin & 1) != 0) levels_[pin] = message_route(pin, ioapic.level_message(pin));
     apply(vm);
   }
 
@@ -102,13 +100,16 @@ class GsiRoutes {
     return route;
   }
 
-  static kvm_irq_routing_entry message_route(std::uint32_t line, MsiMessage const& message) {
+  /// No route for no message.
+  static kvm_irq_routing_entry message_route(std::uint32_t line,
+                                             std::optional<MsiMessage> const& message) {
     kvm_irq_routing_entry route{};
+    if (!message) return route;
     route.gsi = line;
     route.type = KVM_IRQ_ROUTING_MSI;
-    route.u.msi.address_lo = static_cast<std::uint32_t>(message.address);
-    route.u.msi.address_hi = static_cast<std::uint32_t>(message.address >> 32);
-    route.u.msi.data = message.data;
+    route.u.msi.address_lo = static_cast<std::uint32_t>(message->address);
+    route.u.msi.address_hi = static_cast<std::uint32_t>(message->address >> 32);
+    route.u.msi.data = message->data;
     return route;
   }
 
